@@ -226,6 +226,7 @@ type Upload struct {
 	Mode       string
 	ClientType string
 	Columns    []model.Column
+	Group      string // what Group said of its rows
 	Rows       int
 	Bytes      int64
 	StartedAt  time.Time // before the first byte was sent
