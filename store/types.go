@@ -157,7 +157,12 @@ type Verdict struct {
 // Due is a delivery to work on, with its record.
 type Due struct {
 	Delivery
-	Record model.Record
+	Record model.Record // nil when it cannot be read any more
+	// Position and the pending members are set by UploadRows: the row's place in
+	// its open upload, and what FillUpload noted of it.
+	Position    int
+	PendingSeq  int64
+	PendingHash []byte
 }
 
 // UploadStatus is where an upload stands.
@@ -297,4 +302,69 @@ type PollState struct {
 	NextRun    time.Time
 	Failures   int
 	Error      string
+}
+
+// JournalStat counts the entries of one connection with one fate.
+type JournalStat struct {
+	Connection string
+	State      EntryState
+	Cause      model.Cause
+	Count      int
+}
+
+// RecordCount counts the records of one connection and kind.
+type RecordCount struct {
+	Connection string
+	Kind       model.Kind
+	Live       int
+	Deleted    int
+}
+
+// FanOut names the changes that a flow takes in.
+type FanOut struct {
+	Project     string
+	Flow        string
+	Connections []string
+	Kind        model.Kind
+	Related     []Relation
+	To          int64 // change number up to which changes are taken in; see FeedEnd
+}
+
+// Relation makes rows due when a record that they show something of changes.
+type Relation struct {
+	Kind model.Kind // of the related record
+	// Link is the member of the flow's records that holds the related record's id:
+	// company_id, contact_id, deal_id, employee_id or lead_id.
+	Link string
+}
+
+// RowState is what is known of a row at its destination.
+type RowState struct {
+	State    DeliveryState
+	Accepted bool // a version of it was accepted once
+}
+
+// RowRefusal is a row of an accepted upload that the destination did not take.
+type RowRefusal struct {
+	RowKey string
+	Cause  model.Cause
+	Error  string
+}
+
+// Session is an operator's signed-in browser.
+type Session struct {
+	IDHash    string
+	User      string
+	ExpiresAt time.Time
+	CSRF      string
+}
+
+// Audit is one thing that an operator did.
+type Audit struct {
+	At      time.Time
+	User    string
+	Action  string
+	Project string
+	Subject string
+	Remote  string
 }
