@@ -56,6 +56,7 @@ type Backlog struct {
 type JournalFilter struct {
 	Project    string
 	Connection string
+	IDs        []int64
 	States     []EntryState
 	Cause      model.Cause
 	Since      time.Time // received at or after
@@ -219,6 +220,7 @@ type Upload struct {
 type UploadFilter struct {
 	Project  string
 	Flow     string
+	Parent   int64 // the parts of this upload
 	Statuses []UploadStatus
 	BeforeID int64
 	Limit    int // default 50
