@@ -1,0 +1,185 @@
+// Package hooks answers webhooks: it checks the address's secret, bounds what
+// it reads, writes the raw delivery to the journal and answers. What the
+// delivery means is worked out later; Redis and the other system are not asked.
+package hooks
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"go.uber.org/zap"
+
+	"github.com/svod-hub/svod/connectors"
+	"github.com/svod-hub/svod/journal"
+	"github.com/svod-hub/svod/metrics"
+	"github.com/svod-hub/svod/model"
+	"github.com/svod-hub/svod/store"
+)
+
+// Target is a connection that takes webhooks.
+type Target struct {
+	Connector connectors.Connector
+	Secret    string
+}
+
+// Options configure the handler.
+type Options struct {
+	Journal *journal.Journal
+	// Lookup finds a connection that takes webhooks.
+	Lookup func(project, connection string) (Target, bool)
+	// MaxBody bounds a body in bytes, after decompression. Defaults to 4 MiB.
+	MaxBody int64
+	Log     *zap.Logger
+	Metrics *metrics.Set
+	Now     func() time.Time
+}
+
+// Handler takes webhooks.
+type Handler struct{ opts Options }
+
+// keptOfRefused is how much of a refused body stays in the journal, for the
+// operator to recognise it by.
+const keptOfRefused = 4 << 10
+
+// New makes the handler.
+func New(opts Options) *Handler {
+	if opts.MaxBody == 0 {
+		opts.MaxBody = 4 << 20
+	}
+	return &Handler{opts: opts}
+}
+
+// Register adds the address to the server.
+func (h *Handler) Register(e *echo.Echo) {
+	e.POST("/hooks/:project/:connection/:secret", h.take)
+	e.GET("/hooks/:project/:connection/:secret", h.take)
+}
+
+func (h *Handler) take(c echo.Context) error {
+	start := h.opts.Now()
+	project, connection := c.Param("project"), c.Param("connection")
+	target, ok := h.opts.Lookup(project, connection)
+	if subtle.ConstantTimeCompare([]byte(target.Secret), []byte(c.Param("secret"))) != 1 || !ok || target.Secret == "" {
+		// Which of the two was wrong is not for the caller to know.
+		return echo.NewHTTPError(http.StatusNotFound)
+	}
+	entry := &store.Entry{
+		Project:    project,
+		Connection: connection,
+		ReceivedAt: start.UTC(),
+		Method:     c.Request().Method,
+		Query:      c.Request().URL.RawQuery,
+		Header:     keptHeader(c.Request().Header),
+		Remote:     c.RealIP(),
+	}
+	status, contentType, body := h.journal(c.Request(), entry, target.Connector)
+	if status == http.StatusServiceUnavailable {
+		c.Response().Header().Set("Retry-After", "5")
+	}
+	if m := h.opts.Metrics; m != nil {
+		m.HooksAnswered.WithLabelValues(project, connection, strconv.Itoa(status)).Inc()
+		m.HookSeconds.Observe(metrics.Since(h.opts.Now, start))
+	}
+	if len(body) == 0 {
+		return c.NoContent(status)
+	}
+	return c.Blob(status, contentType, body)
+}
+
+// journal makes the delivery durable and says what to answer.
+func (h *Handler) journal(r *http.Request, entry *store.Entry, connector connectors.Connector) (int, string, []byte) {
+	refusal := h.readBody(r, entry)
+	if refusal != nil {
+		entry.State, entry.Cause, entry.Error = store.EntryRefused, refusal.Cause, refusal.Message
+		entry.SettledAt = entry.ReceivedAt
+	}
+	if err := h.opts.Journal.Append(entry); err != nil {
+		h.opts.Log.Warn("webhook not journalled", zap.String("project", entry.Project), zap.String("connection", entry.Connection), zap.Error(err))
+		return http.StatusServiceUnavailable, "text/plain; charset=utf-8", []byte("Not taken, please repeat: " + reason(err) + ".\n")
+	}
+	if refusal != nil {
+		if refusal.Cause == model.CauseTooLarge {
+			return http.StatusRequestEntityTooLarge, "text/plain; charset=utf-8", []byte(refusal.Message + "\n")
+		}
+		return http.StatusBadRequest, "text/plain; charset=utf-8", []byte(refusal.Message + "\n")
+	}
+	if responder, ok := connector.(connectors.Responder); ok {
+		return responder.Respond(Delivery(entry))
+	}
+	return http.StatusOK, "", nil
+}
+
+func reason(err error) string {
+	if errors.Is(err, journal.ErrFull) || errors.Is(err, journal.ErrStopped) {
+		return err.Error()
+	}
+	return "the database does not take writes now"
+}
+
+// readBody fills the entry's body, or says why it can't; a part is kept then.
+func (h *Handler) readBody(r *http.Request, entry *store.Entry) *model.Error {
+	var source io.Reader = r.Body
+	if strings.EqualFold(r.Header.Get("Content-Encoding"), "gzip") {
+		unzipped, err := gzip.NewReader(r.Body)
+		if err != nil {
+			return model.Errorf(model.ClassPermanent, model.CauseBadEncoding, "the body says that it is gzip and is not")
+		}
+		source = unzipped
+	}
+	var buf bytes.Buffer
+	if n := r.ContentLength; n > 0 && n <= h.opts.MaxBody {
+		buf.Grow(int(n) + bytes.MinRead)
+	}
+	n, err := buf.ReadFrom(io.LimitReader(source, h.opts.MaxBody+1))
+	entry.Body = buf.Bytes()
+	switch {
+	case n > h.opts.MaxBody:
+		entry.Body = bytes.Clone(entry.Body[:keptOfRefused])
+		return model.Errorf(model.ClassPermanent, model.CauseTooLarge, "the body is larger than the limit of %d bytes", h.opts.MaxBody)
+	case err != nil:
+		entry.Body = bytes.Clone(entry.Body[:min(len(entry.Body), keptOfRefused)])
+		return model.Errorf(model.ClassPermanent, model.CauseBadEncoding, "the body could not be read to its end")
+	}
+	return nil
+}
+
+// dropped are headers that carry credentials or say nothing about the delivery.
+var dropped = map[string]bool{
+	"Accept-Encoding": true, "Authorization": true, "Connection": true, "Content-Length": true, "Cookie": true,
+	"Proxy-Authorization": true, "X-Forwarded-For": true, "X-Real-Ip": true,
+}
+
+func keptHeader(header http.Header) []byte {
+	kept := make(http.Header, len(header))
+	for name, values := range header {
+		if !dropped[name] {
+			kept[name] = values
+		}
+	}
+	data, err := json.Marshal(kept)
+	if err != nil { // can't happen: strings only
+		return []byte("{}")
+	}
+	return data
+}
+
+// Delivery is what connectors see of a journal entry.
+func Delivery(entry *store.Entry) connectors.Delivery {
+	d := connectors.Delivery{
+		ID: entry.ID, ReceivedAt: entry.ReceivedAt, Method: entry.Method,
+		Query: entry.Query, Body: entry.Body, Header: http.Header{},
+	}
+	if len(entry.Header) > 0 {
+		_ = json.Unmarshal(entry.Header, &d.Header) // ours; a broken one reads as none
+	}
+	return d
+}
