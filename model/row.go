@@ -50,6 +50,9 @@ type Schema struct {
 	// Statuses says that rows carry ids of a status scheme that must be
 	// registered at the destination, and which types a status may have.
 	StatusTypes []string
+	// StatusIsType says that nothing is registered: rows carry the type of the
+	// status itself or, for OTHER, its id.
+	StatusIsType bool
 	// AnyOf lists groups of parameters of which at least one must be filled.
 	AnyOf [][]string
 	// NeedsAs and NeedsParameter: a row may be sent only after the row of the
