@@ -38,10 +38,11 @@ func (e *Error) Error() string {
 	if e.Err == nil {
 		return e.Message
 	}
-	if e.Message == "" {
-		return e.Err.Error()
+	below := e.Err.Error()
+	if e.Message == "" || below == "" {
+		return e.Message + below
 	}
-	return e.Message + ": " + e.Err.Error()
+	return e.Message + ": " + below
 }
 
 // Unwrap gives what was underneath.
