@@ -47,9 +47,11 @@ type Schema struct {
 	// Modes are the accepted values of a flow's mode; the first is the default.
 	// Empty: the flow has no mode.
 	Modes []string
-	// Statuses says that rows carry ids of a status scheme that must be
-	// registered at the destination, and which types a status may have.
+	// StatusTypes are the destination's types of status; empty: rows carry none.
 	StatusTypes []string
+	// RegistersStatuses says that the flow's status scheme must be registered at
+	// the destination before the first row that uses it.
+	RegistersStatuses bool
 	// StatusIsType says that nothing is registered: rows carry the type of the
 	// status itself or, for OTHER, its id.
 	StatusIsType bool

@@ -113,7 +113,7 @@ func (h *Handler) journal(r *http.Request, entry *store.Entry, connector connect
 		return http.StatusBadRequest, "text/plain; charset=utf-8", []byte(refusal.Message + "\n")
 	}
 	if responder, ok := connector.(connectors.Responder); ok {
-		return responder.Respond(Delivery(entry))
+		return responder.Respond(journal.Delivery(entry))
 	}
 	return http.StatusOK, "", nil
 }
@@ -170,16 +170,4 @@ func keptHeader(header http.Header) []byte {
 		return []byte("{}")
 	}
 	return data
-}
-
-// Delivery is what connectors see of a journal entry.
-func Delivery(entry *store.Entry) connectors.Delivery {
-	d := connectors.Delivery{
-		ID: entry.ID, ReceivedAt: entry.ReceivedAt, Method: entry.Method,
-		Query: entry.Query, Body: entry.Body, Header: http.Header{},
-	}
-	if len(entry.Header) > 0 {
-		_ = json.Unmarshal(entry.Header, &d.Header) // ours; a broken one reads as none
-	}
-	return d
 }

@@ -1,0 +1,67 @@
+package jobs
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/svod-hub/svod/connectors"
+	"github.com/svod-hub/svod/model"
+	"github.com/svod-hub/svod/store"
+)
+
+// followLimit is how long an upload's fate is asked for.
+const followLimit = 26 * time.Hour
+
+// followUp asks a flow's destination what became of uploads that it took.
+func (e *Engine) followUp(ctx context.Context, f *Flow) error {
+	follower, ok := f.To.Connector.(connectors.Follower)
+	if !ok {
+		return nil
+	}
+	if until, _, err := e.blocked(ctx, f.To); err != nil || !until.IsZero() {
+		return err
+	}
+	due, err := e.store.UploadsToFollow(ctx, e.now())
+	if err != nil {
+		return err
+	}
+	for _, u := range due {
+		if u.Project != f.Project.ID || u.Flow != f.Spec.ID {
+			continue
+		}
+		if err := e.followOne(ctx, f, follower, u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) followOne(ctx context.Context, f *Flow, follower connectors.Follower, u store.Upload) error {
+	now := e.now().UTC()
+	outcome, err := follower.Follow(ctx, connectors.Upload{
+		ID: u.ID, As: u.As, Mode: u.Mode, Rows: u.Rows, Bytes: u.Bytes, StartedAt: u.StartedAt, RemoteID: u.RemoteID,
+	})
+	switch {
+	case err != nil:
+		if ctx.Err() != nil {
+			return nil
+		}
+		u.FollowAt = retryAt(err, 3, now)
+		e.failed(ctx, f.To, err, u.FollowAt)
+	case outcome.State == connectors.UploadProcessing:
+		u.Details = outcome.Details
+		u.FollowAt = followAfter(u.StartedAt, now)
+	case outcome.State == connectors.UploadRejected:
+		u.Status, u.Details, u.FinishedAt, u.FollowAt = store.UploadRejected, outcome.Details, now, time.Time{}
+		u.Cause, u.Error = model.CauseUploadRejected, strings.Join(outcome.Reasons, "; ")
+	default:
+		u.Status, u.Details, u.FinishedAt, u.FollowAt = store.UploadAccepted, outcome.Details, now, time.Time{}
+		u.Cause, u.Error = "", ""
+	}
+	if u.Status == store.UploadProcessing && now.Sub(u.StartedAt) > followLimit {
+		u.Status, u.FollowAt = store.UploadAccepted, time.Time{}
+		u.Cause, u.Error = model.CauseInDoubt, "the destination took the upload and did not say within 26 hours what became of it"
+	}
+	return e.store.SaveUpload(ctx, u)
+}
