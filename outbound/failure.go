@@ -104,7 +104,7 @@ func describeTLS(err error, host string) string {
 		return "the certificate of " + host + " has expired or is not valid yet"
 	case errors.As(err, &expired), errors.As(err, &verify):
 		return "the certificate of " + host + " is not valid"
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return host + " does not speak TLS at this port; is https right?"
 	case errors.As(err, &alert):
 		return host + " refused the TLS connection (" + alert.Error() + ")"
