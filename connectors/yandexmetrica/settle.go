@@ -237,4 +237,3 @@ func (c *Connector) noteAnswered(ctx context.Context, as, id string) {
 		c.log.Warn("the id of an upload is not remembered", zap.Error(err))
 	}
 }
-

@@ -1,0 +1,193 @@
+package sandbox
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The faults that can be injected.
+const (
+	Fault503           = "503"          // backend_error
+	Fault504           = "504"          // timeout; nothing is stored
+	Fault504Stored     = "504_stored"   // timeout although the file was stored
+	FaultFailed        = "failed"       // 200 with FAILED
+	FaultFewer         = "fewer"        // PASSED with fewer elements
+	FaultHTML502       = "html502"      // a gateway's page
+	FaultInvalid       = "invalid"      // 400 invalid_uploading
+	FaultNonsense      = "nonsense"     // 200 with something that is no JSON
+	FaultQuota         = "quota:"       // and the quota's name behind it
+	FaultResetAfter    = "reset_after"  // reset after the body, nothing stored
+	FaultResetBefore   = "reset_before" // reset before the body is read
+	FaultResetDuring   = "reset_during" // reset in the middle of the body
+	FaultResetStored   = "reset_stored" // reset after the body was stored
+	FaultSlow          = "slow"         // answers after Delay
+	FaultTruncated     = "truncated"    // stored, the answer breaks off
+	FaultUnauthorized  = "401"          // unauthorized
+	FaultForbidden     = "403"          // access_denied
+	FaultConflict      = "409"          // conflict
+	FaultInvalidParam  = "400"          // invalid_parameter
+	defaultSlowAnswers = 100 * time.Millisecond
+)
+
+// Fault is something that goes wrong with the next requests.
+type Fault struct {
+	Name  string        `json:"name"`
+	Path  string        `json:"path"`  // part of the path; empty: any
+	Times int           `json:"times"` // defaults to 1; -1: for good
+	Delay time.Duration `json:"delay"` // of slow ones, in nanoseconds
+}
+
+// Inject queues a fault.
+func (s *Sandbox) Inject(f Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.Times == 0 {
+		f.Times = 1
+	}
+	s.faults = append(s.faults, &f)
+}
+
+// ClearFaults forgets all faults.
+func (s *Sandbox) ClearFaults() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
+// Poison makes every upload that holds the row fail as a whole, without naming
+// the row.
+func (s *Sandbox) Poison(counter string, ids ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c, ok := s.counters[counter]; ok {
+		for _, id := range ids {
+			c.poison[id] = true
+		}
+	}
+}
+
+func (s *Sandbox) takeFault(r *http.Request) *Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, f := range s.faults {
+		if !strings.Contains(r.URL.Path, f.Path) {
+			continue
+		}
+		if f.Times > 0 {
+			f.Times--
+			if f.Times == 0 {
+				s.faults = append(s.faults[:i:i], s.faults[i+1:]...)
+			}
+		}
+		return f
+	}
+	return nil
+}
+
+// faultBefore plays the faults that come before any work; it reports whether the
+// request is done with.
+func (s *Sandbox) faultBefore(w http.ResponseWriter, r *http.Request, f *Fault) bool {
+	if quota, ok := strings.CutPrefix(f.Name, FaultQuota); ok {
+		drain(r)
+		s.mu.Lock()
+		status := s.rules.QuotaStatus
+		s.mu.Unlock()
+		refuse(w, status, quota, "quota exceeded")
+		return true
+	}
+	switch f.Name {
+	case FaultResetBefore:
+		reset(w)
+	case FaultResetDuring:
+		_, _ = io.CopyN(io.Discard, r.Body, max(1, r.ContentLength/2))
+		reset(w)
+	case FaultResetAfter:
+		drain(r)
+		reset(w)
+	case FaultSlow:
+		wait := f.Delay
+		if wait == 0 {
+			wait = defaultSlowAnswers
+		}
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-r.Context().Done():
+		}
+		return false
+	case Fault503:
+		drain(r)
+		refuse(w, http.StatusServiceUnavailable, "backend_error", "Backend error")
+	case Fault504:
+		drain(r)
+		refuse(w, http.StatusGatewayTimeout, "timeout", "Timeout")
+	case FaultUnauthorized:
+		drain(r)
+		refuse(w, http.StatusUnauthorized, "unauthorized", "no valid token")
+	case FaultForbidden:
+		drain(r)
+		refuse(w, http.StatusForbidden, "access_denied", "Access is denied")
+	case FaultConflict:
+		drain(r)
+		refuse(w, http.StatusConflict, "conflict", "Conflict")
+	case FaultInvalidParam:
+		drain(r)
+		refuse(w, http.StatusBadRequest, "invalid_parameter", "Invalid parameter")
+	case FaultInvalid:
+		drain(r)
+		refuse(w, http.StatusBadRequest, "invalid_uploading", "line 2: invalid value")
+	case FaultHTML502:
+		drain(r)
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusBadGateway)
+		_, _ = io.WriteString(w, "<html><body><h1>502 Bad Gateway</h1></body></html>")
+	default:
+		return false
+	}
+	return true
+}
+
+// faultAfter plays those that come after the file was stored; it reports whether
+// the answer was given or withheld.
+func faultAfter(w http.ResponseWriter, f *Fault) bool {
+	if f == nil {
+		return false
+	}
+	switch f.Name {
+	case FaultResetStored:
+		reset(w)
+	case Fault504Stored:
+		refuse(w, http.StatusGatewayTimeout, "timeout", "Timeout")
+	case FaultTruncated:
+		const begun = `{"uploading":{"uploading_id":"`
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.Itoa(10*len(begun)))
+		w.WriteHeader(http.StatusOK)
+		_, _ = io.WriteString(w, begun) // the server hangs up, as more was promised
+	case FaultNonsense:
+		w.WriteHeader(http.StatusOK)
+		_, _ = io.WriteString(w, "OK")
+	default:
+		return false
+	}
+	return true
+}
+
+func drain(r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
+
+// reset breaks the connection the hard way.
+func reset(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
+}
