@@ -71,9 +71,6 @@ type Options struct {
 	Queues http.Handler
 	// PublicURL is how browsers reach the hub. With https cookies are Secure.
 	PublicURL string
-	// CheckPassword compares a password with a kept hash; defaults to
-	// credentials.CheckPassword.
-	CheckPassword func(hash, password string) bool
 	// Now defaults to time.Now, Log to none.
 	Now func() time.Time
 	Log *zap.Logger
@@ -81,8 +78,13 @@ type Options struct {
 
 // Console answers under /console.
 type Console struct {
-	opts   Options
-	secure bool
+	opts      Options
+	secure    bool
+	languages languages
+	pages     pages
+	assets    assets
+	origins   *http.CrossOriginProtection
+	signIns   signInLimits
 }
 
 // New makes a console.
@@ -93,11 +95,59 @@ func New(opts Options) *Console {
 	if opts.Log == nil {
 		opts.Log = zap.NewNop()
 	}
-	public, err := url.Parse(opts.PublicURL)
-	return &Console{opts: opts, secure: err == nil && public.Scheme == "https"}
+	c := &Console{
+		opts:      opts,
+		languages: loadLanguages(),
+		assets:    loadAssets(),
+		origins:   http.NewCrossOriginProtection(),
+		signIns:   newSignInLimits(opts.Now),
+	}
+	c.pages = loadPages(c.assets)
+	if public, err := url.Parse(opts.PublicURL); err == nil && public.Host != "" {
+		c.secure = public.Scheme == "https"
+		// Behind a proxy the Host header may differ from what the browser sees.
+		if err := c.origins.AddTrustedOrigin(public.Scheme + "://" + public.Host); err != nil {
+			opts.Log.Warn("public_url is no usable origin", zap.Error(err))
+		}
+	}
+	return c
 }
 
 // Register adds the console's routes.
 func (c *Console) Register(e *echo.Echo) {
-	panic("not written yet")
+	e.GET("/console", func(ctx echo.Context) error { return ctx.Redirect(http.StatusSeeOther, "/console/") })
+	e.GET("/console/static/:version/:name", c.serveAsset)
+	e.GET("/console/language/:language", c.open(c.setLanguage))
+	e.GET("/console/sign-in", c.open(c.signInPage))
+	e.POST("/console/sign-in", c.open(c.signIn))
+	e.POST("/console/sign-out", c.signedIn(c.signOut))
+
+	e.GET("/console/", c.signedIn(c.overview))
+	e.GET("/console/audit", c.signedIn(c.audit))
+	if c.opts.Queues != nil {
+		e.GET("/console/queues", func(ctx echo.Context) error { return ctx.Redirect(http.StatusSeeOther, "/console/queues/") })
+		e.Any("/console/queues/*", c.signedIn(c.queues))
+	}
+
+	project := func(method, path string, h handler) {
+		e.Add(method, "/console/p/:project"+path, c.signedIn(c.inProject(h)))
+	}
+	project(http.MethodGet, "", func(r *request) error { return r.Redirect(http.StatusSeeOther, r.at("/")) })
+	project(http.MethodGet, "/", c.project)
+	project(http.MethodGet, "/connections/:connection", c.connection)
+	project(http.MethodPost, "/connections/:connection/release", c.releaseGuard)
+	project(http.MethodGet, "/deliveries", c.deliveries)
+	project(http.MethodPost, "/deliveries/resend", c.resend)
+	project(http.MethodGet, "/flows/:flow", c.flow)
+	project(http.MethodPost, "/flows/:flow/send", c.sendFlow)
+	project(http.MethodPost, "/flows/:flow/send-all", c.sendFlowAll)
+	project(http.MethodPost, "/flows/:flow/statuses", c.sendStatuses)
+	project(http.MethodGet, "/journal", c.journal)
+	project(http.MethodGet, "/journal/:id", c.journalEntry)
+	project(http.MethodPost, "/journal/replay", c.replay)
+	project(http.MethodGet, "/record", c.record)
+	project(http.MethodGet, "/records", c.records)
+	project(http.MethodGet, "/uploads", c.uploads)
+	project(http.MethodGet, "/uploads/:id", c.upload)
+	e.RouteNotFound("/console/*", c.signedIn(func(*request) error { return store.ErrNotFound }))
 }

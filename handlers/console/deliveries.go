@@ -1,0 +1,131 @@
+package console
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/svod-hub/svod/model"
+	"github.com/svod-hub/svod/store"
+)
+
+// group is the refused rows of one cause.
+type group struct {
+	Cause model.Cause
+	Count int
+}
+
+// rowCauses are the causes that rows are refused for, the frequent ones first:
+// counting stops when all refused rows are found.
+var rowCauses = []model.Cause{
+	model.CauseRefusedByRemote, model.CauseNoIdentifier, model.CauseStatusUnmapped, model.CauseMissingRequired,
+	model.CauseBadValue, model.CauseContactNotSent, model.CauseUploadRejected, model.CauseCurrency, model.CauseExpression,
+}
+
+// refusedGroups counts the refused rows of a flow, or of all flows, by cause.
+func (c *Console) refusedGroups(r *request, flow string) ([]group, error) {
+	ctx := r.Request().Context()
+	total := 0
+	for _, id := range r.project.FlowIDs() {
+		if flow != "" && id != flow {
+			continue
+		}
+		counts, err := c.opts.Store.FlowCounts(ctx, r.project.ID, id)
+		if err != nil {
+			return nil, err
+		}
+		total += counts.Refused
+	}
+	causes := append([]model.Cause{}, rowCauses...)
+	for _, cause := range model.Causes() {
+		if !contains(rowCauses, cause) {
+			causes = append(causes, cause)
+		}
+	}
+	var groups []group
+	for _, cause := range causes {
+		if total <= 0 {
+			break
+		}
+		n, err := c.opts.Actions.Resend(ctx, store.DeliveryFilter{
+			Project: r.project.ID, Flow: flow, States: []store.DeliveryState{store.DeliveryRefused}, Cause: cause,
+		}, true)
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			groups = append(groups, group{Cause: cause, Count: n})
+			total -= n
+		}
+	}
+	return groups, nil
+}
+
+func contains(causes []model.Cause, wanted model.Cause) bool {
+	for _, cause := range causes {
+		if cause == wanted {
+			return true
+		}
+	}
+	return false
+}
+
+type deliveriesData struct {
+	Fields     *fields
+	State      string
+	Groups     []group
+	Deliveries []store.Delivery
+	More       string
+	Hidden     []pair
+}
+
+// deliveries lists rows and what became of them; without a filter those that
+// were refused.
+func (c *Console) deliveries(r *request) error {
+	query := r.QueryParams()
+	if !query.Has("state") && !query.Has("upload") {
+		query.Set("state", "refused")
+	}
+	f := newFields(query, r.project.ZoneOrUTC())
+	filter := f.deliveries(r.project.ID)
+	filter.Limit = pageSize
+	filter.AfterID = model.Key{Connection: f.Get("after_connection"), ID: f.Get("after")}
+	list, err := c.opts.Store.Deliveries(r.Request().Context(), filter)
+	if err != nil {
+		return err
+	}
+	data := deliveriesData{Fields: f, State: f.Get("state"), Deliveries: list, Hidden: f.hidden(deliveryFields)}
+	if data.State == "refused" {
+		if data.Groups, err = c.refusedGroups(r, filter.Flow); err != nil {
+			return err
+		}
+	}
+	if len(list) == pageSize {
+		last := list[len(list)-1]
+		data.More = r.at("/deliveries?" + f.with(deliveryFields, "after_connection", last.Connection, "after", last.ID))
+	}
+	return r.render(http.StatusOK, "deliveries", "nav.deliveries", data)
+}
+
+// resend makes one row due again at once, or all that match after asking.
+func (c *Console) resend(r *request) error {
+	ctx := r.Request().Context()
+	f := newFields(r.Request().PostForm, r.project.ZoneOrUTC())
+	filter := f.deliveries(r.project.ID)
+	if len(f.Wrong) > 0 || (len(filter.States) == 0 && len(filter.IDs) == 0 && filter.UploadID == 0) {
+		return &refusal{status: http.StatusBadRequest, key: "error.filter"}
+	}
+	back := r.at("/deliveries?" + f.with([]string{"flow", "state", "cause", "text", "upload"}))
+	confirmed := r.FormValue("confirmed") != "" || len(filter.IDs) > 0
+	n, err := c.opts.Actions.Resend(ctx, filter, !confirmed)
+	if err != nil {
+		return c.refused(r, err)
+	}
+	if !confirmed {
+		return r.confirm(confirmData{
+			Question: r.language.text("confirm.resend", n), Nothing: n == 0,
+			Fields: f.hidden(deliveryFields), Action: r.at("/deliveries/resend"), Back: back,
+		})
+	}
+	r.note("resend", f.with(deliveryFields))
+	return r.done(back, "resend", strconv.Itoa(n))
+}
