@@ -27,6 +27,22 @@ const sweepEvery = time.Second
 // housekeepEvery is how often old data is removed.
 const housekeepEvery = 10 * time.Minute
 
+// The sign of life of a running hub, for the command line.
+const (
+	workersSeen = "workers_seen_at"
+	seenEvery   = 5 * time.Second
+)
+
+// WorkersSeen reports whether a hub runs on this database.
+func WorkersSeen(ctx context.Context, db *store.DB, now time.Time) (bool, error) {
+	text, err := db.Recall(ctx, "", "", workersSeen)
+	if err != nil || text == "" {
+		return false, err
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	return err == nil && now.Sub(at) < 4*seenEvery, nil
+}
+
 // NewSweeper makes a Sweeper.
 func NewSweeper(e *Engine) *Sweeper {
 	return &Sweeper{engine: e, every: sweepEvery, done: make(chan struct{})}
@@ -38,10 +54,16 @@ func (s *Sweeper) Start() {
 	s.cancel = cancel
 	go func() {
 		defer close(s.done)
-		var kept time.Time
+		var kept, seen time.Time
 		for ctx.Err() == nil {
 			if err := s.engine.Sweep(ctx); err != nil && ctx.Err() == nil {
 				s.engine.log.Warn("sweep failed", zap.Error(err))
+			}
+			if now := s.engine.now(); now.Sub(seen) >= seenEvery {
+				seen = now
+				if err := s.engine.store.Remember(ctx, "", "", workersSeen, now.UTC().Format(time.RFC3339)); err != nil && ctx.Err() == nil {
+					s.engine.log.Warn("sign of life not written", zap.Error(err))
+				}
 			}
 			if now := s.engine.now(); now.Sub(kept) >= housekeepEvery {
 				kept = now
