@@ -118,7 +118,7 @@ func (b *builder) build() (*Flow, []Problem) {
 		}
 	}
 	f.usesStatus = b.usesStatus
-	f.scheme = newScheme(b.spec.Statuses)
+	f.scheme = newScheme(b.spec.Statuses, &b.schema)
 	f.related = b.related()
 	f.template = blank(b.project)
 	f.machines.New = func() any {
@@ -193,7 +193,7 @@ func (b *builder) chooseMap() {
 		return
 	}
 	b.paths = b.schema.Defaults[b.spec.Record]
-	if len(b.paths) == 0 {
+	if len(b.paths) == 0 && sendable(b.spec.Record) {
 		b.fail("map", "there is no default map from %s to %s; write map: with at least %s", b.spec.Record, b.schema.As, strings.Join(b.requiredNames(), ", "))
 	}
 }
@@ -201,7 +201,7 @@ func (b *builder) chooseMap() {
 func (b *builder) requiredNames() []string {
 	var names []string
 	for _, p := range b.schema.Parameters {
-		if p.Required {
+		if p.Required && !b.automatic(p.Name) {
 			names = append(names, p.Name)
 		}
 	}
@@ -332,7 +332,7 @@ func (b *builder) checkStatusUse() {
 	switch {
 	case b.usesStatus && len(b.spec.Statuses) == 0:
 		b.fail("statuses", "%s uses status, and the flow has no statuses; add a pair for each status, for example {crm: WON, id: \"003\", metrica: PAID}", b.statusUser())
-	case !b.usesStatus && len(b.spec.Statuses) > 0:
+	case !b.usesStatus && len(b.spec.Statuses) > 0 && len(b.problems) == 0:
 		b.warn("statuses", "no expression uses status, so that the statuses do nothing; write status where the destination wants it")
 	}
 }

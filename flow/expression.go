@@ -96,7 +96,8 @@ func firstWords(err error) string {
 }
 
 // plainTypes puts the user's words in the place of Go's types.
-var plainTypes = strings.NewReplacer("*model.", "", "model.Decimal", "number", "model.", "", "time.Time", "time", "[]string", "list of texts")
+var plainTypes = strings.NewReplacer("*model.", "", "model.Decimal", "number", "model.", "", "time.Time", "time", "[]string", "list of texts", "types string", "types text",
+	"and string", "and text", "types int", "types number", "and int", "and number", "types float64", "types number", "and float64", "and number")
 
 // runtimeWords is what may be said of an evaluation that failed. The language's
 // own texts hold values of the record, so that only their gist is told.

@@ -135,7 +135,7 @@ func (f *Flow) computeFingerprint(project Project) string {
 		state.Columns = append(state.Columns, s)
 	}
 	for _, pair := range f.spec.Statuses {
-		state.Statuses = append(state.Statuses, [2]string{pair.CRM, pair.ID})
+		state.Statuses = append(state.Statuses, [2]string{pair.CRM, carried(pair, &f.schema)})
 	}
 	data, err := json.Marshal(state)
 	if err != nil { // texts, numbers and lists of them always marshal

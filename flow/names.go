@@ -127,7 +127,11 @@ func (s *survey) member(n *ast.MemberNode) {
 	}
 	if _, ok := member(of, property.Value); !ok {
 		name := render(n.Node)
-		s.problem("%s has no member %s%s", name, property.Value, spelling.Hint(property.Value, members(of)))
+		hint := spelling.Hint(property.Value, members(of))
+		if _, hasFields := member(of, "fields"); hint == "" && hasFields {
+			hint = fmt.Sprintf("; a field of the source's own is written %s.fields[%q]", name, property.Value)
+		}
+		s.problem("%s has no member %s%s", name, property.Value, hint)
 		return
 	}
 	if property.Value == "id" || strings.HasSuffix(property.Value, "_id") && recordLink(property.Value) {

@@ -463,4 +463,3 @@ func TestRowsOneAfterAnotherDoNotMix(t *testing.T) {
 		t.Errorf("the contact of the row before was used: %+v", verdict)
 	}
 }
-

@@ -25,15 +25,27 @@ type pipelineStatus struct{ pipeline, status string }
 // newScheme indexes the pairs. "1:NEW" may be a status of pipeline 1 or, as in
 // Bitrix24's "C1:NEW", a status whose own id has a colon: it is filed as both,
 // and the pipeline goes first.
-func newScheme(pairs []model.StatusPair) scheme {
+func newScheme(pairs []model.StatusPair, schema *model.Schema) scheme {
 	s := scheme{make(map[string]string), make(map[pipelineStatus]string)}
 	for _, pair := range pairs {
-		s.byStatus[pair.CRM] = pair.ID
+		text := carried(pair, schema)
+		s.byStatus[pair.CRM] = text
 		if pipeline, status, found := strings.Cut(pair.CRM, ":"); found {
-			s.byBoth[pipelineStatus{pipeline, status}] = pair.ID
+			s.byBoth[pipelineStatus{pipeline, status}] = text
 		}
 	}
 	return s
+}
+
+// typeOther is the type whose meaning lies in the status's id.
+const typeOther = "OTHER"
+
+// carried is what rows of the destination carry for a pair.
+func carried(pair model.StatusPair, schema *model.Schema) string {
+	if schema.StatusIsType && pair.Metrica != typeOther {
+		return pair.Metrica
+	}
+	return pair.ID
 }
 
 func (s scheme) of(pipeline, status string) (string, bool) {
@@ -71,6 +83,8 @@ func (b *builder) checkStatuses() {
 			sources[pair.CRM] = i
 		}
 		switch first, repeated := ids[pair.ID]; {
+		case b.schema.StatusIsType && pair.Metrica != typeOther:
+			// The id does not leave the hub.
 		case pair.ID == "":
 			b.fail(key("id"), "status %s has no id for the destination; write one, for example id: %q", pair.CRM, fmt.Sprintf("%03d", i+1))
 		case !statusID.MatchString(pair.ID):

@@ -216,7 +216,7 @@ func (c conversion) currency(value any) (any, *trouble) {
 	}
 	code, ok := currencyCode(text)
 	if !ok {
-		return nil, &trouble{model.CauseCurrency, "wants an ISO 4217 code such as RUB, and the record has another text there"}
+		return nil, &trouble{model.CauseCurrency, "wants an ISO 4217 code such as RUB, and the text is none"}
 	}
 	return code, nil
 }
