@@ -21,12 +21,13 @@ func (s *Sandbox) store(c *counterState, b *batch, fault *Fault) *Upload {
 		s.violate("%d cells of an upload of %s are empty under %s, which is not defined", b.empty, b.kind.name, b.mode)
 	}
 	s.checkBatch(c, b)
-	if fault != nil && fault.Name == FaultFailed {
-		b.fault("injected")
-	}
 	if len(b.errors) > 0 {
 		up.Status, up.Errors = "FAILED", b.errors
 		s.violate("an upload of %s failed: %s", b.kind.name, b.errors[0])
+		return up
+	}
+	if c.poisoned(b) || fault != nil && fault.Name == FaultFailed {
+		up.Status, up.Errors = "FAILED", []string{"the file holds a value that is not acceptable"}
 		return up
 	}
 	s.apply(c, b)
@@ -64,9 +65,6 @@ func (s *Sandbox) checkBatch(c *counterState, b *batch) {
 	fresh := map[string]int{}
 	for i := range b.rows {
 		in := &b.rows[i]
-		if c.poison[in.id] {
-			b.fault("the file holds a value that is not acceptable")
-		}
 		if in.id != "" {
 			if _, again := seen[in.id]; again {
 				repeated++
@@ -104,6 +102,10 @@ func (s *Sandbox) checkBatch(c *counterState, b *batch) {
 	if unknown > 0 {
 		s.violate("%d orders came before their contacts", unknown)
 	}
+}
+
+func (c *counterState) poisoned(b *batch) bool {
+	return len(c.poison) > 0 && slices.ContainsFunc(b.rows, func(in incoming) bool { return c.poison[in.id] })
 }
 
 // apply stores the rows in an order of its own (§16.10).
