@@ -1,0 +1,27 @@
+# The commands of the README. `make test` needs Go alone; `make test-all` also
+# a PostgreSQL and a Redis: with-services starts throw-away ones unless
+# SVOD_TEST_POSTGRES and SVOD_TEST_REDIS name some.
+
+GO ?= go
+
+.PHONY: build test test-all vet update bench
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o svod ./cmd/svod
+
+vet:
+	$(GO) vet ./...
+	$(GO) vet -tags "postgres redis" ./...
+
+test:
+	$(GO) test ./...
+
+test-all:
+	test/with-services $(GO) test -race -tags "postgres redis" -timeout 20m ./...
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./store ./flow ./phpform ./connectors/yandexmetrica
+
+# Renew golden files and generated pages; review the difference.
+update:
+	$(GO) test ./metrics ./config -update
