@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/svod-hub/svod/identity"
 	"github.com/svod-hub/svod/loosejson"
 	"github.com/svod-hub/svod/model"
 )
@@ -165,9 +166,7 @@ func (c *Connector) users(ctx context.Context) ([]model.Record, error) {
 		}
 		r := c.reference(model.KindEmployee, string(u.ID))
 		r.Name, r.Active = string(u.Name), u.Rights.Active.Value || !u.Rights.Active.Set
-		if u.Email != "" {
-			r.Emails = []string{string(u.Email)}
-		}
+		r.Emails = identity.Emails([]string{string(u.Email)})
 		out = append(out, r)
 	}
 	return out, nil

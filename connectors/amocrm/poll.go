@@ -43,7 +43,7 @@ type cursor struct {
 	// The window of changes; To is 0 between polls.
 	From int64 `json:"from,omitempty"`
 	To   int64 `json:"to,omitempty"`
-	Tie  bool  `json:"tie,omitempty"` // all of second From is being read, by id
+	Tie  bool  `json:"tie,omitempty"`  // all of second From is being read, by id
 	Full bool  `json:"full,omitempty"` // without filters, newest first
 	Mid  bool  `json:"mid,omitempty"`
 }
