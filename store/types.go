@@ -71,8 +71,16 @@ type JournalFilter struct {
 type Applied struct {
 	Inserted  int
 	Changed   int
-	Unchanged int // the same content, or an older version
-	LastSeq   int64
+	Unchanged int   // the same content, or an older version
+	LastSeq   int64 // the project's latest change number
+	// Refused are records that cannot be stored at all; the others were.
+	Refused []RefusedRecord
+}
+
+// RefusedRecord is a record that cannot be stored.
+type RefusedRecord struct {
+	Key model.Key
+	Err error // a *model.Error
 }
 
 // RecordFilter selects records; empty fields do not filter.
@@ -158,7 +166,7 @@ type Verdict struct {
 // Due is a delivery to work on, with its record.
 type Due struct {
 	Delivery
-	Record model.Record // nil when it cannot be read any more
+	Record model.Record
 	// Position and the pending members are set by UploadRows: the row's place in
 	// its open upload, and what FillUpload noted of it.
 	Position    int
@@ -228,18 +236,21 @@ type UploadFilter struct {
 
 // DeliveryFilter selects deliveries; empty fields do not filter.
 type DeliveryFilter struct {
-	Project  string
-	Flow     string
-	States   []DeliveryState
-	Cause    model.Cause
-	Text     string // substring of record id, row key or error
-	Since    time.Time
-	Until    time.Time
-	AfterID  model.Key // for paging by (connection, id)
-	Limit    int       // default 50
-	IDs      []string
-	RowKeys  []string
-	UploadID int64
+	Project string
+	Flow    string
+	States  []DeliveryState
+	Cause   model.Cause
+	Text    string // substring of record id, row key or error
+	Since   time.Time
+	Until   time.Time
+	// AfterID and, where Flow is empty, AfterFlow are for paging by (flow,
+	// connection, id).
+	AfterID   model.Key
+	AfterFlow string
+	Limit     int // default 50
+	IDs       []string
+	RowKeys   []string
+	UploadID  int64
 }
 
 // FlowState is a flow's memory.
@@ -257,6 +268,8 @@ type FlowState struct {
 	Error       string
 	Cause       model.Cause
 	Failures    int // in a row
+
+	asks int64 // counts AskFlow, so that SaveFlowState keeps what it has not seen
 }
 
 // FlowCounts are what the console shows of a flow.
