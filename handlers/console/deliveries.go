@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/svod-hub/svod/model"
@@ -35,9 +36,9 @@ func (c *Console) refusedGroups(r *request, flow string) ([]group, error) {
 		}
 		total += counts.Refused
 	}
-	causes := append([]model.Cause{}, rowCauses...)
+	causes := slices.Clone(rowCauses)
 	for _, cause := range model.Causes() {
-		if !contains(rowCauses, cause) {
+		if !slices.Contains(rowCauses, cause) {
 			causes = append(causes, cause)
 		}
 	}
@@ -60,15 +61,6 @@ func (c *Console) refusedGroups(r *request, flow string) ([]group, error) {
 	return groups, nil
 }
 
-func contains(causes []model.Cause, wanted model.Cause) bool {
-	for _, cause := range causes {
-		if cause == wanted {
-			return true
-		}
-	}
-	return false
-}
-
 type deliveriesData struct {
 	Fields     *fields
 	State      string
@@ -88,7 +80,7 @@ func (c *Console) deliveries(r *request) error {
 	f := newFields(query, r.project.ZoneOrUTC())
 	filter := f.deliveries(r.project.ID)
 	filter.Limit = pageSize
-	filter.AfterID = model.Key{Connection: f.Get("after_connection"), ID: f.Get("after")}
+	filter.AfterFlow, filter.AfterID = f.Get("after_flow"), model.Key{Connection: f.Get("after_connection"), ID: f.Get("after")}
 	list, err := c.opts.Store.Deliveries(r.Request().Context(), filter)
 	if err != nil {
 		return err
@@ -101,7 +93,8 @@ func (c *Console) deliveries(r *request) error {
 	}
 	if len(list) == pageSize {
 		last := list[len(list)-1]
-		data.More = r.at("/deliveries?" + f.with(deliveryFields, "after_connection", last.Connection, "after", last.ID))
+		data.More = r.at("/deliveries?" + f.with(deliveryFields,
+			"after_flow", last.Flow, "after_connection", last.Connection, "after", last.ID))
 	}
 	return r.render(http.StatusOK, "deliveries", "nav.deliveries", data)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/svod-hub/svod/handlers/view"
 	"github.com/svod-hub/svod/model"
 	"github.com/svod-hub/svod/store"
 )
@@ -97,9 +98,11 @@ func (f *fields) journal(project string) store.JournalFilter {
 		Project: project, Connection: f.Get("connection"), Cause: model.Cause(f.Get("cause")),
 		Since: f.moment("since"), Until: f.moment("until"), Text: f.Get("text"),
 	}
-	for state, name := range entryStates {
-		if name == f.Get("state") {
+	if name := f.Get("state"); name != "" {
+		if state, ok := view.ParseEntryState(name); ok {
 			filter.States = []store.EntryState{state}
+		} else {
+			f.Wrong = append(f.Wrong, "state")
 		}
 	}
 	return filter
@@ -112,9 +115,11 @@ func (f *fields) deliveries(project string) store.DeliveryFilter {
 		Project: project, Flow: f.Get("flow"), Cause: model.Cause(f.Get("cause")), Text: f.Get("text"),
 		UploadID: f.number("upload"),
 	}
-	for state, name := range deliveryStates {
-		if name == f.Get("state") {
+	if name := f.Get("state"); name != "" {
+		if state, ok := view.ParseDeliveryState(name); ok {
 			filter.States = []store.DeliveryState{state}
+		} else {
+			f.Wrong = append(f.Wrong, "state")
 		}
 	}
 	if id := f.Get("id"); id != "" {

@@ -241,8 +241,8 @@ var connectionMoods = map[string]string{
 }
 
 // EntryState, DeliveryState: names of states, as in filters and the catalogue.
-func (p *Page) EntryState(s store.EntryState) string       { return entryStates[s] }
-func (p *Page) DeliveryState(s store.DeliveryState) string { return deliveryStates[s] }
+func (p *Page) EntryState(s store.EntryState) string       { return view.EntryState(s) }
+func (p *Page) DeliveryState(s store.DeliveryState) string { return view.DeliveryState(s) }
 
 // EntryStates and DeliveryStates list the states that filters offer.
 func (p *Page) EntryStates() []string { return []string{"new", "done", "partly", "refused"} }
@@ -256,13 +256,4 @@ func (p *Page) UploadStatuses() []store.UploadStatus {
 		store.UploadAccepted, store.UploadProcessing, store.UploadSending, store.UploadBuilding,
 		store.UploadInDoubt, store.UploadRejected, store.UploadSplit, store.UploadFailed,
 	}
-}
-
-var entryStates = map[store.EntryState]string{
-	store.EntryNew: "new", store.EntryDone: "done", store.EntryRefused: "refused", store.EntryPartly: "partly",
-}
-
-var deliveryStates = map[store.DeliveryState]string{
-	store.DeliveryNew: "new", store.DeliverySent: "sent", store.DeliverySending: "sending",
-	store.DeliverySkipped: "skipped", store.DeliveryRefused: "refused", store.DeliveryWaiting: "waiting",
 }
