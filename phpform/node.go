@@ -147,7 +147,9 @@ func newTree(pairs int) *tree {
 // put stores one field.
 func (t *tree) put(name, value string, maxDepth int) error {
 	// PHP drops spaces before a name.
-	name = strings.TrimLeft(name, " ")
+	if name = strings.TrimLeft(name, " "); name == "" {
+		return nil
+	}
 	key, rest := name, ""
 	if i := strings.IndexByte(name, '['); i > 0 && strings.IndexByte(name[i:], ']') > 0 {
 		key, rest = name[:i], name[i:]
