@@ -116,6 +116,7 @@ func (f JournalFilter) where() *where {
 	if f.Connection != "" {
 		w.and("connection = ?", f.Connection)
 	}
+	numbers(w, "id", f.IDs)
 	// Literals, so that the partial indexes apply.
 	if numbers(w, "state", f.States); len(f.States) > 0 && !slices.Contains(f.States, EntryNew) && !slices.Contains(f.States, EntryDone) {
 		w.and("state > 1")
@@ -241,7 +242,7 @@ func (w *where) String() string {
 }
 
 // numbers adds a condition on a column of small numbers as literals.
-func numbers[T ~int16](w *where, column string, values []T) {
+func numbers[T ~int16 | ~int64](w *where, column string, values []T) {
 	switch len(values) {
 	case 0:
 	case 1:
@@ -249,7 +250,7 @@ func numbers[T ~int16](w *where, column string, values []T) {
 	default:
 		texts := make([]string, len(values))
 		for i, v := range values {
-			texts[i] = fmt.Sprint(int16(v))
+			texts[i] = fmt.Sprint(int64(v))
 		}
 		w.and(column + " IN (" + strings.Join(texts, ", ") + ")")
 	}

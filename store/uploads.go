@@ -114,6 +114,9 @@ func (db *DB) Uploads(ctx context.Context, f UploadFilter) ([]Upload, error) {
 	if f.Flow != "" {
 		w.and("flow = ?", f.Flow)
 	}
+	if f.Parent > 0 {
+		w.and("parent = ?", f.Parent)
+	}
 	if len(f.Statuses) > 0 {
 		statuses := make(texts, len(f.Statuses))
 		for i, status := range f.Statuses {
