@@ -1,0 +1,300 @@
+package bitrix24
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/svod-hub/svod/identity"
+	"github.com/svod-hub/svod/loosejson"
+	"github.com/svod-hub/svod/model"
+)
+
+// Catalogue implements connectors.Cataloguer: pipelines, statuses, fields and
+// employees. For an application it also sees to its event handlers, which the
+// portal drops now and then (§3.5).
+func (c *Connector) Catalogue(ctx context.Context) ([]model.Record, error) {
+	defs, err := c.fieldDefs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.rememberTracking(ctx, defs); err != nil {
+		return nil, err
+	}
+	directories, err := c.statuses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := c.statusRecords(directories)
+	pipelines, err := c.pipelines(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, pipelines...)
+	out = append(out, c.fieldRecords(defs, directories)...)
+	people, err := c.employees(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.bindEvents(ctx); err != nil {
+		c.deps.Log.Warn("event handlers not bound", logError(err))
+	}
+	return append(out, people...), nil
+}
+
+// listAll reads all pages of a list that is paged by start. f is the portal's
+// refusal, so that the caller can do without.
+func (c *Connector) listAll(ctx context.Context, one command) (all []json.RawMessage, f *fault, err error) {
+	first := one
+	first.query = append(slices.Clone(one.query), fields("start", "0")...)
+	replies, _, err := c.batch(ctx, []command{first}, reading)
+	if err != nil || replies[0].fault != nil {
+		return nil, orNil(replies), err
+	}
+	total := replies[0].total
+	if all, err = rows(replies[0].result); err != nil {
+		return nil, nil, err
+	}
+	step := len(all)
+	for step >= pageSize && len(all) < total {
+		var more []command
+		for start := len(all); start < total && len(more) < maxBatch; start += step {
+			next := one
+			next.query = append(slices.Clone(one.query), fields("start", strconv.Itoa(start))...)
+			more = append(more, next)
+		}
+		if replies, _, err = c.batch(ctx, more, reading); err != nil {
+			return nil, nil, err
+		}
+		before := len(all)
+		for _, r := range replies {
+			if r.fault != nil {
+				return nil, r.fault, nil
+			}
+			part, err := rows(r.result)
+			if err != nil {
+				return nil, nil, err
+			}
+			all = append(all, part...)
+		}
+		if len(all) == before {
+			break
+		}
+	}
+	return all, nil, nil
+}
+
+func orNil(replies []reply) *fault {
+	if len(replies) == 0 {
+		return nil
+	}
+	return replies[0].fault
+}
+
+// status is a row of crm.status.list (§7.8).
+type status struct {
+	Entity    string          `json:"ENTITY_ID"`
+	ID        loosejson.Text  `json:"STATUS_ID"`
+	Name      loosejson.Text  `json:"NAME"`
+	Sort      loosejson.Int   `json:"SORT"`
+	Category  loosejson.Text  `json:"CATEGORY_ID"`
+	Semantics loosejson.Text  `json:"SEMANTICS"`
+	Extra     json.RawMessage `json:"EXTRA"`
+}
+
+func (s status) semantics() string {
+	var extra struct {
+		Semantics loosejson.Text `json:"SEMANTICS"`
+	}
+	if len(s.Extra) > 0 && loosejson.Unmarshal(s.Extra, &extra) == nil && extra.Semantics != "" {
+		return semantics(extra.Semantics.String())
+	}
+	return semantics(s.Semantics.String())
+}
+
+func (c *Connector) statuses(ctx context.Context) ([]status, error) {
+	all, f, err := c.listAll(ctx, command{method: "crm.status.list", query: fields("order", fields("SORT", "ASC"))})
+	if err != nil {
+		return nil, err
+	}
+	if f != nil {
+		return nil, f.classify("crm.status.list", c.deps.Now())
+	}
+	var out []status
+	for _, raw := range all {
+		var s status
+		if err := loosejson.Unmarshal(raw, &s); err != nil || s.ID == "" {
+			c.deps.Log.Warn("a status of the portal cannot be read")
+			continue
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+const (
+	leadDirectory = "STATUS"
+	dealDirectory = "DEAL_STAGE"
+)
+
+// statusRecords are the stages of leads and deals. The pipeline comes from
+// CATEGORY_ID, not from the prefix of the code (§7.8).
+func (c *Connector) statusRecords(all []status) []model.Record {
+	var out []model.Record
+	for _, s := range all {
+		r := &model.Reference{
+			Base: c.referenceBase(model.KindStatus, ""), Name: s.Name.String(), Sort: int(s.Sort.Value),
+			StatusID: s.ID.String(), Semantics: s.semantics(),
+		}
+		switch {
+		case s.Entity == leadDirectory:
+			r.Of, r.ID = model.KindLead, "lead:"+r.StatusID
+		case s.Entity == dealDirectory || strings.HasPrefix(s.Entity, dealDirectory+"_"):
+			r.Of, r.PipelineID = model.KindDeal, s.Category.String()
+			if r.PipelineID == "" {
+				r.PipelineID = strings.TrimPrefix(strings.TrimPrefix(s.Entity, dealDirectory), "_")
+			}
+			if r.PipelineID == "" {
+				r.PipelineID = "0"
+			}
+			r.ID = "deal:" + r.PipelineID + ":" + r.StatusID
+		default:
+			continue // other directories are the choices of fields
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func (c *Connector) referenceBase(kind model.Kind, id string) model.Base {
+	return model.Base{Kind: kind, Connection: c.deps.Connection, ID: id, ReadAt: c.deps.Now()}
+}
+
+// pipelines lists those of deals; id 0 is the default one.
+func (c *Connector) pipelines(ctx context.Context) ([]model.Record, error) {
+	replies, _, err := c.batch(ctx, []command{{method: "crm.category.list", query: fields("entityTypeId", "2")}}, reading)
+	if err != nil {
+		return nil, err
+	}
+	type category struct {
+		Lower     loosejson.Text `json:"id"`
+		LowerName loosejson.Text `json:"name"`
+		LowerSort loosejson.Int  `json:"sort"`
+		Upper     loosejson.Text `json:"ID"`
+		UpperName loosejson.Text `json:"NAME"`
+		UpperSort loosejson.Int  `json:"SORT"`
+	}
+	var found loosejson.List[category]
+	f := replies[0].fault
+	switch {
+	case f == nil:
+		var wrapped struct {
+			Categories loosejson.List[category] `json:"categories"`
+		}
+		if err := loosejson.Unmarshal(replies[0].result, &wrapped); err != nil {
+			return nil, err
+		}
+		found = wrapped.Categories
+	case f.methodMissing(): // an old box: this list leaves the default one out (§7.8)
+		all, f, err := c.listAll(ctx, command{method: "crm.dealcategory.list"})
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			return nil, f.classify("crm.dealcategory.list", c.deps.Now())
+		}
+		found = append(found, category{Lower: "0", LowerName: "0"})
+		for _, raw := range all {
+			var one category
+			if loosejson.Unmarshal(raw, &one) == nil {
+				found = append(found, one)
+			}
+		}
+	default:
+		return nil, f.classify("crm.category.list", c.deps.Now())
+	}
+	var out []model.Record
+	for _, one := range found {
+		id, name, sort := one.Lower, one.LowerName, one.LowerSort
+		if id == "" {
+			id, name, sort = one.Upper, one.UpperName, one.UpperSort
+		}
+		if id == "" {
+			continue
+		}
+		out = append(out, &model.Reference{
+			Base: c.referenceBase(model.KindPipeline, id.String()), Name: name.String(), Sort: int(sort.Value),
+			Of: model.KindDeal, PipelineID: id.String(),
+		})
+	}
+	return out, nil
+}
+
+// employees lists users. Which keys come depends on the rights (§7.12); without
+// any right to users there are no employees, and the rest goes on.
+func (c *Connector) employees(ctx context.Context) ([]model.Record, error) {
+	all, f, err := c.listAll(ctx, command{method: "user.get", query: fields("sort", "ID", "order", "ASC")})
+	if err != nil {
+		return nil, err
+	}
+	if f != nil {
+		if f.denied() || f.methodMissing() {
+			c.deps.Log.Warn("employees are not read: the webhook or application lacks the right user")
+			return nil, nil
+		}
+		return nil, f.classify("user.get", c.deps.Now())
+	}
+	var out []model.Record
+	for _, raw := range all {
+		var u struct {
+			ID     loosejson.Text `json:"ID"`
+			Active loosejson.Bool `json:"ACTIVE"`
+			Name   loosejson.Text `json:"NAME"`
+			Second loosejson.Text `json:"SECOND_NAME"`
+			Last   loosejson.Text `json:"LAST_NAME"`
+			Email  loosejson.Text `json:"EMAIL"`
+			Work   loosejson.Text `json:"WORK_PHONE"`
+			Mobile loosejson.Text `json:"PERSONAL_MOBILE"`
+		}
+		if loosejson.Unmarshal(raw, &u) != nil || u.ID == "" {
+			c.deps.Log.Warn("an employee of the portal cannot be read")
+			continue
+		}
+		out = append(out, &model.Reference{
+			Base:   c.referenceBase(model.KindEmployee, u.ID.String()),
+			Name:   joined(u.Name.String(), u.Second.String(), u.Last.String()),
+			Active: u.Active.Value || !u.Active.Set,
+			Phones: identity.Phones([]string{u.Work.String(), u.Mobile.String()}, c.cfg.PhoneRegion),
+			Emails: identity.Emails([]string{u.Email.String()}),
+		})
+	}
+	return out, nil
+}
+
+// fieldRecords describe the fields of each kind, directories as choices.
+func (c *Connector) fieldRecords(defs map[model.Kind][]fieldDef, directories []status) []model.Record {
+	choices := map[string]map[string]string{}
+	for _, s := range directories {
+		if choices[s.Entity] == nil {
+			choices[s.Entity] = map[string]string{}
+		}
+		choices[s.Entity][s.ID.String()] = s.Name.String()
+	}
+	var out []model.Record
+	for _, e := range entities {
+		for _, d := range defs[e.kind] {
+			r := &model.Reference{
+				Base: c.referenceBase(model.KindField, e.name+":"+d.code), Name: d.name, Of: e.kind,
+				Code: d.code, Aliases: d.aliases, Type: d.typ, Choices: d.choices,
+			}
+			if r.Choices == nil && d.directory != "" {
+				r.Choices = maps.Clone(choices[d.directory])
+			}
+			out = append(out, r)
+		}
+	}
+	return out
+}
