@@ -20,12 +20,13 @@ const maxGroups = 8
 
 // batch is an upload that is being built.
 type batch struct {
-	upload store.Upload
-	remote connectors.Upload
-	spool  *spool
-	writer connectors.RowWriter
-	fresh  []store.Sending // written, not yet remembered
-	full   bool
+	upload  store.Upload
+	remote  connectors.Upload
+	spool   *spool
+	writer  connectors.RowWriter
+	fresh   []store.Sending    // written, not yet remembered
+	dropped []store.RowRefusal // rows of an upload built anew that did not come out again
+	full    bool
 }
 
 func (b *batch) discard() {
@@ -74,9 +75,7 @@ func (r *run) fill(ctx context.Context, batches map[string]*batch, order *[]*bat
 		if err != nil || len(due) == 0 {
 			return err
 		}
-		// What was looked at is not due any more; the page may have ended among
-		// rows that one change made due.
-		after = due[len(due)-1].WantedSeq - 1
+		after = due[len(due)-1].WantedSeq
 		verdicts, rows, err := r.evaluate(ctx, due, catalogue)
 		if err != nil {
 			return err
@@ -268,6 +267,9 @@ func (r *run) remember(ctx context.Context, verdicts []store.Verdict, order []*b
 		if err := db.SettleDue(ctx, f.Project.ID, f.Spec.ID, verdicts); err != nil {
 			return err
 		}
+		if err := r.releaseAtOnce(ctx, verdicts); err != nil {
+			return err
+		}
 	}
 	for _, b := range order {
 		if len(b.fresh) == 0 {
@@ -279,6 +281,37 @@ func (r *run) remember(ctx context.Context, verdicts []store.Verdict, order []*b
 		b.fresh = b.fresh[:0]
 	}
 	return nil
+}
+
+// releaseAtOnce lets rows go whose client was accepted between our look at it
+// and our note that they wait.
+func (r *run) releaseAtOnce(ctx context.Context, verdicts []store.Verdict) error {
+	var needs []string
+	for _, v := range verdicts {
+		if v.State == store.DeliveryWaiting {
+			needs = append(needs, v.Needs)
+		}
+	}
+	if len(needs) == 0 {
+		return nil
+	}
+	f := r.flow
+	providers := f.Project.into(f.To, f.Schema.NeedsAs)
+	states, err := r.engine.store.RowStates(ctx, f.Project.ID, flowIDs(providers), needs)
+	if err != nil {
+		return err
+	}
+	var accepted []string
+	for key, state := range states {
+		if state.Accepted {
+			accepted = append(accepted, key)
+		}
+	}
+	if len(accepted) == 0 {
+		return nil
+	}
+	_, err = r.engine.store.ReleaseWaiting(ctx, f.Project.ID, []string{f.Spec.ID}, accepted)
+	return err
 }
 
 // seal finishes an upload's body.
@@ -315,40 +348,34 @@ func (r *run) settled(v store.Verdict) {
 }
 
 // reencode writes rows of an upload that is built anew. A row that its record
-// does not give any more leaves the upload.
+// does not give any more is left out and set aside with the upload's end; if
+// the record changed meanwhile, the row is due again by that.
 func (r *run) reencode(ctx context.Context, b *batch, due []store.Due, catalogue flow.Catalogue) error {
 	relations, err := r.relations(ctx, due)
 	if err != nil {
 		return err
 	}
-	var verdicts []store.Verdict
 	for i := range due {
 		d := &due[i]
 		row, verdict := r.flow.Compiled.Row(d.Record, relations[i], catalogue)
 		row.Seq = d.WantedSeq
-		v := store.Verdict{Connection: d.Connection, ID: d.ID, RowKey: row.Key, Seq: d.WantedSeq}
-		switch verdict.Outcome {
-		case flow.Skip:
-			v.State, v.Error = store.DeliverySkipped, verdict.Message
-		case flow.Refuse:
-			v.State, v.Cause, v.Error = store.DeliveryRefused, verdict.Cause, verdict.Message
-		default:
+		if verdict.Outcome == flow.Send {
 			err := b.writer.Write(&row)
 			var refused *model.Error
-			if errors.As(err, &refused) && refused.Class == model.ClassPermanent {
-				v.State, v.Cause, v.Error = store.DeliveryRefused, refused.Cause, refused.Message
-				break
-			}
-			if err != nil {
+			switch {
+			case errors.As(err, &refused) && refused.Class == model.ClassPermanent:
+				verdict = flow.Verdict{Outcome: flow.Refuse, Cause: refused.Cause, Message: refused.Message}
+			case err != nil:
 				return err
 			}
-			b.fresh = append(b.fresh, store.Sending{Connection: d.Connection, ID: d.ID, RowKey: row.Key,
-				Seq: row.Seq, Hash: flow.Hash(row), Position: b.upload.Rows})
-			b.upload.Rows++
+		}
+		if verdict.Outcome != flow.Send {
+			b.dropped = append(b.dropped, store.RowRefusal{RowKey: d.RowKey, Cause: verdict.Cause, Error: verdict.Message})
 			continue
 		}
-		verdicts = append(verdicts, v)
-		r.settled(v)
+		b.fresh = append(b.fresh, store.Sending{Connection: d.Connection, ID: d.ID, RowKey: row.Key,
+			Seq: row.Seq, Hash: flow.Hash(row), Position: d.Position})
+		b.upload.Rows++
 	}
-	return r.remember(ctx, verdicts, []*batch{b})
+	return r.remember(ctx, nil, []*batch{b})
 }

@@ -136,18 +136,25 @@ func (r *run) takeChanges(ctx context.Context) error {
 	if err != nil || end == r.state.Cursor {
 		return err
 	}
-	fan := store.FanOut{Project: f.Project.ID, Flow: f.Spec.ID, Connections: f.Spec.From, Kind: f.Spec.Record, To: end}
+	fan := store.FanOut{Project: f.Project.ID, Flow: f.Spec.ID, Connections: f.Spec.From, Kind: f.Spec.Record}
 	for _, kind := range f.Compiled.Related() {
 		if link, ok := links[kind]; ok {
 			fan.Related = append(fan.Related, store.Relation{Kind: kind, Link: link})
 		}
 	}
-	if _, err := db.FanOut(ctx, fan); err != nil {
-		return err
+	// In steps: on SQLite nobody else writes during one.
+	for r.state.Cursor < end {
+		fan.To = min(end, r.state.Cursor+fanStep)
+		if _, err := db.FanOut(ctx, fan); err != nil {
+			return err
+		}
+		r.state.Cursor = fan.To
 	}
-	r.state.Cursor = end
 	return nil
 }
+
+// fanStep is how many changes are taken in at a time.
+const fanStep = 5000
 
 // links are the columns by which a record names its relations.
 var links = map[model.Kind]string{

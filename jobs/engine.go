@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +48,7 @@ type Engine struct {
 
 	catalogues catalogues
 	stopping   atomic.Bool
+	takings    atomic.Uint64
 }
 
 // The lease of a piece of work: a killed worker's work goes on when its lease
@@ -157,7 +159,10 @@ var errLeaseLost = errors.New("the lease was lost to another worker")
 // alone runs fn under the lease of that name, which is kept alive meanwhile.
 // When it is lost, fn's context ends.
 func (e *Engine) alone(ctx context.Context, name string, fn func(context.Context) error) (holding, error) {
-	lease, ok, err := e.store.TakeLease(ctx, name, e.holder, leaseTTL)
+	// A name of its own for each taking: two workers of one process exclude each
+	// other too.
+	holder := e.holder + "/" + strconv.FormatUint(e.takings.Add(1), 10)
+	lease, ok, err := e.store.TakeLease(ctx, name, holder, leaseTTL)
 	if err != nil {
 		return holding{}, fmt.Errorf("take lease %s: %w", name, err)
 	}

@@ -37,7 +37,7 @@ func (r *run) send(ctx context.Context, b *batch) error {
 	ctx = context.WithoutCancel(ctx)
 	if err == nil {
 		e.worked(ctx, r.flow.To)
-		return r.conclude(ctx, b.upload, outcome)
+		return r.conclude(ctx, b.upload, outcome, b.dropped)
 	}
 	if model.ClassOf(err) != model.ClassUnknown {
 		r.giveBack(ctx, b.upload, err)
@@ -52,7 +52,7 @@ func (r *run) send(ctx context.Context, b *batch) error {
 }
 
 // conclude acts on the destination's answer.
-func (r *run) conclude(ctx context.Context, u store.Upload, o connectors.Outcome) error {
+func (r *run) conclude(ctx context.Context, u store.Upload, o connectors.Outcome, dropped []store.RowRefusal) error {
 	e := r.engine
 	u.RemoteID, u.Details = o.RemoteID, o.Details
 	u.Accepted, u.Refused = o.Accepted, len(o.Refused)
@@ -67,9 +67,9 @@ func (r *run) conclude(ctx context.Context, u store.Upload, o connectors.Outcome
 		u.Status = store.UploadProcessing
 		u.FollowAt = followAfter(u.StartedAt, u.FinishedAt)
 	}
-	refused := make([]store.RowRefusal, len(o.Refused))
-	for i, row := range o.Refused {
-		refused[i] = store.RowRefusal{RowKey: row.Key, Cause: row.Err.Cause, Error: row.Err.Message}
+	refused := dropped
+	for _, row := range o.Refused {
+		refused = append(refused, store.RowRefusal{RowKey: row.Key, Cause: row.Err.Cause, Error: row.Err.Message})
 	}
 	if err := e.store.AcceptUpload(ctx, u, refused, o.Created); err != nil {
 		return fmt.Errorf("remember that upload %d was accepted: %w", u.ID, err)
@@ -164,7 +164,7 @@ func (r *run) rebuild(ctx context.Context, u store.Upload) error {
 			break
 		}
 		if err == nil {
-			after += len(due)
+			after = due[len(due)-1].Position
 			err = r.reencode(ctx, b, due, catalogue)
 		}
 		if err != nil {
@@ -196,7 +196,7 @@ func (r *run) settle(ctx context.Context, u store.Upload) error {
 	case err != nil:
 		return err // it stays in doubt and is asked about again
 	case found:
-		return r.conclude(ctx, u, outcome)
+		return r.conclude(ctx, u, outcome, nil)
 	}
 	r.giveBack(ctx, u, model.Errorf(model.ClassTemporary, model.CauseInDoubt, "the destination did not get the upload; its rows go again"))
 	return nil
