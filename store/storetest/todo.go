@@ -1,3 +1,3 @@
 package storetest
 
-var recordTests, refTests, flowTests, deliveryTests, uploadTests, leaseTests, restTests, togetherTests []test
+var leaseTests, restTests, togetherTests []test

@@ -1,0 +1,274 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/svod-hub/svod/model"
+	"github.com/svod-hub/svod/store"
+)
+
+var uploadTests = []test{
+	{"uploads come back as they were saved", uploadSaved},
+	{"uploads are listed", uploadList},
+	{"open uploads, and those to follow", uploadOpen},
+	{"rows of an upload", uploadRows},
+	{"a row is in one open upload only", uploadOneOnly},
+	{"an accepted upload", uploadAccepted},
+	{"many refusals", uploadManyRefusals},
+	{"a returned upload", uploadReturned},
+	{"a refused upload", uploadRefused},
+	{"a divided upload", uploadSplit},
+	{"closed uploads are pruned", uploadPruned},
+}
+
+// sending is row "id" of deal id as it was at the change.
+func sending(id string, seq int64, hash string) store.Sending {
+	return store.Sending{Connection: b24, ID: id, RowKey: id, Seq: seq, Hash: []byte(hash)}
+}
+
+// upload makes an open upload of the rows.
+func (b *bench) upload(rows ...store.Sending) store.Upload {
+	b.Helper()
+	for i := range rows {
+		rows[i].Position = i
+	}
+	return b.uploadOf(flow, rows...)
+}
+
+func (b *bench) uploadOf(flow string, rows ...store.Sending) store.Upload {
+	b.Helper()
+	u := store.Upload{Project: project, Flow: flow, Connection: "metrica", As: "orders", Mode: "SAVE", Group: "g", Rows: len(rows)}
+	b.ok(b.db.CreateUpload(b.ctx, &u))
+	b.ok(b.db.FillUpload(b.ctx, u.ID, rows))
+	return u
+}
+
+func (b *bench) accept(u store.Upload) {
+	b.Helper()
+	u.Status = store.UploadAccepted
+	b.ok(b.db.AcceptUpload(b.ctx, u, nil, nil))
+}
+
+func uploadSaved(b *bench) {
+	u := store.Upload{Project: project, Flow: flow, Connection: "metrica", As: "orders", Mode: "SAVE", Group: "g", Parent: 3}
+	b.ok(b.db.CreateUpload(b.ctx, &u))
+	b.same("created", fmt.Sprint(u.ID > 0, u.Status, u.CreatedAt.Equal(start)), "true building true")
+	b.same("kept", must[store.Upload](b)(b.db.Upload(b.ctx, project, u.ID)), u)
+	u.Status, u.RemoteID, u.Rows, u.Accepted, u.Refused, u.Bytes, u.Attempts = store.UploadProcessing, "r", 5, 4, 1, 1<<40, 2
+	u.Cause, u.Error, u.Details = model.CauseQuota, "wait", []byte(`{"a":1}`)
+	u.StartedAt, u.FinishedAt, u.FollowAt = at(1), at(2), at(3)
+	b.ok(b.db.SaveUpload(b.ctx, u))
+	b.same("saved", must[store.Upload](b)(b.db.Upload(b.ctx, project, u.ID)), u)
+	if _, err := b.db.Upload(b.ctx, "bakery", u.ID); !errors.Is(err, store.ErrNotFound) {
+		b.Errorf("of another project: %v", err)
+	}
+	u.ID++
+	for what, err := range map[string]error{"save": b.db.SaveUpload(b.ctx, u), "fill": b.db.FillUpload(b.ctx, u.ID, []store.Sending{sending("1", 1, "")})} {
+		if !errors.Is(err, store.ErrNotFound) {
+			b.Errorf("%s one that is not there: %v", what, err)
+		}
+	}
+}
+
+func uploadIDs(list []store.Upload) (out []int64) {
+	for _, u := range list {
+		out = append(out, u.ID)
+	}
+	return out
+}
+
+func uploadList(b *bench) {
+	var all []store.Upload
+	for i := range 4 {
+		u := store.Upload{Project: project, Flow: fmt.Sprint("f", i%2)}
+		b.ok(b.db.CreateUpload(b.ctx, &u))
+		all = append(all, u)
+	}
+	all[0].Status = store.UploadAccepted
+	b.ok(b.db.SaveUpload(b.ctx, all[0]))
+	for _, x := range []struct {
+		name string
+		f    store.UploadFilter
+		want []int64
+	}{
+		{"all", store.UploadFilter{Project: project}, []int64{all[3].ID, all[2].ID, all[1].ID, all[0].ID}},
+		{"everybody's", store.UploadFilter{Limit: 1}, []int64{all[3].ID}},
+		{"flow", store.UploadFilter{Project: project, Flow: "f1"}, []int64{all[3].ID, all[1].ID}},
+		{"status", store.UploadFilter{Project: project, Statuses: []store.UploadStatus{store.UploadAccepted, store.UploadFailed}}, []int64{all[0].ID}},
+		{"page", store.UploadFilter{Project: project, BeforeID: all[3].ID, Limit: 2}, []int64{all[2].ID, all[1].ID}},
+	} {
+		b.same(x.name, uploadIDs(must[[]store.Upload](b)(b.db.Uploads(b.ctx, x.f))), x.want)
+	}
+}
+
+func uploadOpen(b *bench) {
+	var open, follow []int64
+	for i, status := range []store.UploadStatus{store.UploadBuilding, store.UploadSending, store.UploadInDoubt, store.UploadProcessing,
+		store.UploadAccepted, store.UploadRejected, store.UploadSplit, store.UploadFailed} {
+		u := store.Upload{Project: project, Flow: flow}
+		b.ok(b.db.CreateUpload(b.ctx, &u))
+		u.Status = status
+		if i >= 2 {
+			u.FollowAt = at(i)
+		}
+		b.ok(b.db.SaveUpload(b.ctx, u))
+		if status.Open() {
+			open = append(open, u.ID)
+		}
+		if status.Open() && i == 2 {
+			follow = append(follow, u.ID)
+		}
+	}
+	b.same("open", uploadIDs(must[[]store.Upload](b)(b.db.OpenUploads(b.ctx))), open)
+	b.same("to follow", uploadIDs(must[[]store.Upload](b)(b.db.UploadsToFollow(b.ctx, at(2)))), follow)
+}
+
+func uploadRows(b *bench) {
+	b.deals(5)
+	u := b.upload(sending("3", 4, "h3"), sending("1", 2, "h1"), sending("0", 1, "h0"))
+	first := must[[]store.Due](b)(b.db.UploadRows(b.ctx, project, u.ID, -1, 2))
+	b.same("first", dueText(first), "3@4 1@2")
+	b.same("pending", fmt.Sprint(first[1].Position, first[1].PendingSeq, string(first[1].PendingHash), first[1].State, first[1].Attempts), "1 2 h1 2 1")
+	rest := must[[]store.Due](b)(b.db.UploadRows(b.ctx, project, u.ID, first[1].Position, 2))
+	b.same("rest", dueText(rest), "0@1")
+	b.same("record", rest[0].Record.(*model.Deal).Title, "first")
+	b.same("of another project", len(must[[]store.Due](b)(b.db.UploadRows(b.ctx, "bakery", u.ID, -1, 2))), 0)
+	b.same("due", dueText(b.due()), "2@3 4@5")
+}
+
+func uploadOneOnly(b *bench) {
+	b.deals(2)
+	u1 := b.upload(sending("0", 1, "h"))
+	u2 := store.Upload{Project: project, Flow: flow}
+	b.ok(b.db.CreateUpload(b.ctx, &u2))
+	err := b.db.FillUpload(b.ctx, u2.ID, []store.Sending{sending("1", 2, "h"), sending("0", 1, "h")})
+	if err == nil {
+		b.Fatal("a row was taken from an open upload")
+	}
+	b.same("nothing was changed", b.delivery("1").State, store.DeliveryNew)
+	b.ok(b.db.FillUpload(b.ctx, u1.ID, []store.Sending{sending("0", 1, "other")}))
+	b.ok(b.db.FillUpload(b.ctx, u1.ID, nil))
+	got := must[[]store.Due](b)(b.db.UploadRows(b.ctx, project, u1.ID, -1, 9))
+	b.same("filled again", fmt.Sprint(string(got[0].PendingHash), got[0].Attempts), "other 1")
+	b.accept(u1)
+	if err := b.db.FillUpload(b.ctx, u1.ID, []store.Sending{sending("1", 2, "h")}); !errors.Is(err, store.ErrNotFound) {
+		b.Errorf("fill a closed upload: %v", err)
+	}
+}
+
+func uploadAccepted(b *bench) {
+	b.deals(3)
+	u := b.upload(sending("0", 1, "h0"), sending("1", 2, "h1"), sending("2", 3, "h2"))
+	b.apply(deal("2", 2, 2, "meanwhile"))
+	b.fanOut(4)
+	b.clock.Move(time.Minute)
+	u.Status, u.Accepted, u.Refused = store.UploadAccepted, 2, 1
+	refused := []store.RowRefusal{{RowKey: "1", Cause: model.CauseRefusedByRemote, Error: "bad phone"}, {RowKey: "unknown"}}
+	for range 2 { // also when it is told twice
+		b.ok(b.db.AcceptUpload(b.ctx, u, refused, map[string]string{"0": "remote-0", "unknown": "x"}))
+		sent := b.delivery("0")
+		b.same("sent", fmt.Sprint(sent.State, string(sent.Hash), sent.DoneSeq, sent.RemoteID, sent.UploadID == u.ID, sent.SentAt.Equal(at(1)), sent.Attempts),
+			"1 h0 1 remote-0 true true 0")
+		bad := b.delivery("1")
+		b.same("refused", fmt.Sprint(bad.State, len(bad.Hash), bad.DoneSeq, bad.Cause, bad.Error, bad.SentAt.IsZero()), "4 0 2 refused_by_remote bad phone true")
+		b.same("due", dueText(b.due()), "2@4")
+		b.same("upload", must[store.Upload](b)(b.db.Upload(b.ctx, project, u.ID)).Status, store.UploadAccepted)
+		b.same("rows", len(must[[]store.Due](b)(b.db.UploadRows(b.ctx, project, u.ID, -1, 9))), 0)
+	}
+	b.apply(deal("1", 2, 2, "mended"))
+	b.fanOut(5)
+	b.same("a refused row goes again when it changes", dueText(b.due()), "2@4 1@5")
+}
+
+func uploadManyRefusals(b *bench) {
+	const n = 300
+	b.deals(n)
+	var rows []store.Sending
+	var refused []store.RowRefusal
+	created := map[string]string{}
+	for i := range n {
+		id := fmt.Sprint(i)
+		rows = append(rows, sending(id, int64(i+1), "h"))
+		if i%2 == 0 {
+			refused = append(refused, store.RowRefusal{RowKey: id, Cause: model.CauseRefusedByRemote})
+		} else {
+			created[id] = "remote " + id
+		}
+	}
+	u := b.upload(rows...)
+	u.Status = store.UploadAccepted
+	b.ok(b.db.AcceptUpload(b.ctx, u, refused, created))
+	b.same("counts", must[store.FlowCounts](b)(b.db.FlowCounts(b.ctx, project, flow)), store.FlowCounts{Sent: n / 2, Refused: n / 2})
+	b.same("remote id", b.delivery("299").RemoteID, "remote 299")
+}
+
+func uploadReturned(b *bench) {
+	b.deals(2)
+	b.accept(b.upload(sending("0", 1, "old")))
+	b.apply(deal("0", 2, 2, "second"))
+	b.fanOut(3)
+	u := b.upload(sending("0", 3, "new"), sending("1", 2, "new"))
+	u.Status, u.Cause = store.UploadFailed, model.CauseNetwork
+	b.ok(b.db.ReturnUpload(b.ctx, u))
+	b.same("due", dueText(b.due()), "1@2 0@3")
+	b.same("sent before", fmt.Sprint(b.delivery("0").State, string(b.delivery("0").Hash)), "1 old")
+	b.same("never sent", fmt.Sprint(b.delivery("1").State, b.delivery("1").Attempts), "0 1")
+	b.same("upload", must[store.Upload](b)(b.db.Upload(b.ctx, project, u.ID)), u)
+}
+
+func uploadRefused(b *bench) {
+	b.deals(1)
+	u := b.upload(sending("0", 1, "h"))
+	u.Status = store.UploadRejected
+	b.ok(b.db.RefuseUpload(b.ctx, u, model.CauseUploadRejected, "bad row"))
+	got := b.delivery("0")
+	b.same("row", fmt.Sprint(got.State, got.Cause, got.Error, got.DoneSeq, len(got.Hash)), "4 upload_rejected bad row 1 0")
+	b.same("due", len(b.due()), 0)
+	b.same("upload", must[store.Upload](b)(b.db.Upload(b.ctx, project, u.ID)), u)
+}
+
+func uploadSplit(b *bench) {
+	b.deals(5)
+	var rows []store.Sending
+	for i := range 5 {
+		rows = append(rows, sending(fmt.Sprint(i), int64(i+1), "h"))
+	}
+	u := b.upload(rows...)
+	u.FollowAt, u.Cause = at(9), model.CauseUploadRejected
+	children := must[[2]store.Upload](b)(b.db.SplitUpload(b.ctx, u))
+	for i, want := range []string{"0@1 1@2 2@3", "3@4 4@5"} {
+		child := must[store.Upload](b)(b.db.Upload(b.ctx, project, children[i].ID))
+		b.same("child", child, children[i])
+		b.same("child", fmt.Sprint(child.Status, child.Parent == u.ID, child.Rows, child.Group, child.As, child.Connection),
+			fmt.Sprint("building true ", []int{3, 2}[i], " g orders metrica"))
+		got := must[[]store.Due](b)(b.db.UploadRows(b.ctx, project, child.ID, -1, 9))
+		b.same("rows", dueText(got), want)
+		b.same("positions", fmt.Sprint(got[0].Position, got[1].Position, string(got[0].PendingHash)), "0 1 h")
+	}
+	parent := must[store.Upload](b)(b.db.Upload(b.ctx, project, u.ID))
+	b.same("parent", fmt.Sprint(parent.Status, parent.FinishedAt.Equal(start), parent.FollowAt.IsZero(), parent.Cause), "split true true upload_rejected")
+	grandchildren := must[[2]store.Upload](b)(b.db.SplitUpload(b.ctx, children[1]))
+	b.same("grandchild", dueText(must[[]store.Due](b)(b.db.UploadRows(b.ctx, project, grandchildren[1].ID, -1, 9))), "4@5")
+	if _, err := b.db.SplitUpload(b.ctx, grandchildren[0]); err == nil {
+		b.Error("an upload of one row was divided")
+	}
+}
+
+func uploadPruned(b *bench) {
+	var all []store.Upload
+	for range 4 {
+		u := store.Upload{Project: project, Flow: flow}
+		b.ok(b.db.CreateUpload(b.ctx, &u))
+		all = append(all, u)
+		b.clock.Move(time.Minute)
+	}
+	for _, i := range []int{0, 2, 3} {
+		all[i].Status = store.UploadAccepted
+		b.ok(b.db.SaveUpload(b.ctx, all[i]))
+	}
+	b.same("first", must[int](b)(b.db.PruneUploads(b.ctx, at(3), 1)), 1)
+	b.same("rest", must[int](b)(b.db.PruneUploads(b.ctx, at(3), 9)), 1)
+	b.same("left", uploadIDs(must[[]store.Upload](b)(b.db.Uploads(b.ctx, store.UploadFilter{Project: project}))), []int64{all[3].ID, all[1].ID})
+}
