@@ -11,9 +11,9 @@ import (
 // MaxDepth is the nesting that Unmarshal takes (webhook-security §4.3).
 const MaxDepth = 64
 
-// CheckDepth refuses JSON that is nested deeper than max, with
+// CheckDepth refuses JSON that is nested deeper than limit, with
 // model.CauseTooLarge. It looks at brackets only and takes broken JSON too.
-func CheckDepth(data []byte, max int) error {
+func CheckDepth(data []byte, limit int) error {
 	depth, inText := 0, false
 	for i := 0; i < len(data); i++ {
 		c := data[i]
@@ -24,8 +24,8 @@ func CheckDepth(data []byte, max int) error {
 			inText = !inText
 		case inText:
 		case c == '{', c == '[':
-			if depth++; depth > max {
-				return model.Errorf(model.ClassPermanent, model.CauseTooLarge, "the JSON is nested deeper than %d levels", max)
+			if depth++; depth > limit {
+				return model.Errorf(model.ClassPermanent, model.CauseTooLarge, "the JSON is nested deeper than %d levels", limit)
 			}
 		case c == '}', c == ']':
 			depth--
@@ -34,10 +34,10 @@ func CheckDepth(data []byte, max int) error {
 	return nil
 }
 
-// CheckSize refuses data of more than max bytes, with model.CauseTooLarge.
-func CheckSize(data []byte, max int) error {
-	if len(data) > max {
-		return model.Errorf(model.ClassPermanent, model.CauseTooLarge, "the JSON has %d bytes, more than %d", len(data), max)
+// CheckSize refuses data of more than limit bytes, with model.CauseTooLarge.
+func CheckSize(data []byte, limit int) error {
+	if len(data) > limit {
+		return model.Errorf(model.ClassPermanent, model.CauseTooLarge, "the JSON has %d bytes, more than %d", len(data), limit)
 	}
 	return nil
 }

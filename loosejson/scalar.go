@@ -3,9 +3,12 @@ package loosejson
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/shopspring/decimal"
 
 	"github.com/svod-hub/svod/model"
 )
@@ -92,12 +95,25 @@ func (d *Decimal) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	v, err := model.ParseDecimal(text)
+	if err != nil && form == literal {
+		v, err = fromFloat(text)
+	}
 	if err != nil || form == composite {
 		d.Raw = text
 		return nil
 	}
 	d.Decimal = v
 	return nil
+}
+
+// fromFloat reads what a sender's floating point made of an amount:
+// 1234.5600000000001.
+func fromFloat(text string) (model.Decimal, error) {
+	d, err := decimal.NewFromString(text)
+	if err != nil || len(text) > 40 || d.Exponent() >= -12 || d.Exponent() < -40 {
+		return model.Decimal{}, errors.New("not an amount")
+	}
+	return model.ParseDecimal(d.Round(8).String())
 }
 
 // Bool takes true and false, 1 and 0, and as text also "Y" and "N", "yes" and

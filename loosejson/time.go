@@ -59,7 +59,8 @@ func ParseTime(text string, zone *time.Location) (time.Time, error) {
 	}
 	if len(text) <= 40 {
 		for _, layout := range offsetLayouts {
-			if t, err := time.Parse(layout, text); err == nil {
+			// An offset can move a time out of the years that can be written.
+			if t, err := time.Parse(layout, text); err == nil && t.UTC().Year() >= 1 && t.UTC().Year() <= 9999 {
 				return t.UTC(), nil
 			}
 		}
