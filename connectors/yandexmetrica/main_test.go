@@ -261,3 +261,12 @@ func money(t testing.TB, s string) model.Decimal {
 	}
 	return d
 }
+
+func get(t *testing.T, b *bench, path string) string {
+	t.Helper()
+	resp, err := b.http.Do(t.Context(), outbound.Request{URL: b.base + path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(resp.Body)
+}
