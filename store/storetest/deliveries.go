@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/svod-hub/svod/model"
@@ -37,7 +36,7 @@ func (b *bench) deals(n int) {
 	b.Helper()
 	var batch []model.Record
 	for i := range n {
-		batch = append(batch, deal(fmt.Sprint(i), 1, 1, "first"))
+		batch = append(batch, deal(words(i), 1, 1, "first"))
 	}
 	b.apply(batch...)
 	b.fanOut(int64(n))
@@ -46,7 +45,7 @@ func (b *bench) deals(n int) {
 func duePages(b *bench) {
 	var batch []model.Record
 	for i := range 6 {
-		d := deal(fmt.Sprint(i), 1, 1, "")
+		d := deal(words(i), 1, 1, "")
 		if i%2 == 0 {
 			d.ContactID = "c"
 		}
@@ -58,8 +57,8 @@ func duePages(b *bench) {
 	b.fanOut(7, showsContact)
 	page := func(after int64, limit int) string {
 		got := must[[]store.Due](b)(b.db.DueDeliveries(b.ctx, project, flow, model.KindDeal, after, limit))
-		words := strings.Fields(dueText(got))
-		return fmt.Sprint(len(words), words)
+		rows := strings.Fields(dueText(got))
+		return words(len(rows), rows)
 	}
 	b.same("first page", page(0, 2), "2 [1@2 3@4]")
 	b.same("second page, which ends in a tie", strings.HasPrefix(page(4, 2), "4 [5@6 "), true)
@@ -81,9 +80,9 @@ func dueVerdicts(b *bench) {
 	}))
 	b.same("due", dueText(b.due()), "3@4")
 	refused := b.delivery("1")
-	b.same("refused", fmt.Sprint(refused.State, refused.Cause, refused.Error, refused.Attempts, refused.DoneSeq, refused.RowKey), "4 currency XXX 1 2 r1")
+	b.same("refused", words(refused.State, refused.Cause, refused.Error, refused.Attempts, refused.DoneSeq, refused.RowKey), "4 currency XXX 1 2 r1")
 	waiting := b.delivery("2")
-	b.same("waiting", fmt.Sprint(waiting.State, waiting.Needs, waiting.Cause), "5 c1 waits_for_contact")
+	b.same("waiting", words(waiting.State, waiting.Needs, waiting.Cause), "5 c1 waits_for_contact")
 }
 
 func dueMeanwhile(b *bench) {
@@ -206,7 +205,7 @@ func resend(b *bench) {
 	b.same("run", must[int](b)(b.db.Resend(b.ctx, refused, false, false)), 1)
 	b.same("due", dueText(b.due()), "1@2")
 	got := b.delivery("1")
-	b.same("verdict is gone", fmt.Sprint(got.State, got.Cause, got.Error, got.Attempts), "0   0")
+	b.same("verdict is gone", words(got.State, got.Cause, got.Error, got.Attempts), "0   0")
 	b.same("all", must[int](b)(b.db.Resend(b.ctx, store.DeliveryFilter{Project: project, Flow: flow}, false, false)), 3)
 	b.same("the hash stays", string(b.delivery("0").Hash), "h")
 }
@@ -217,7 +216,7 @@ func resendForget(b *bench) {
 	read := store.Verdict{Connection: b24, ID: "0", Seq: 1, State: store.DeliverySent}
 	b.same("run", must[int](b)(b.db.Resend(b.ctx, store.DeliveryFilter{Project: project}, true, false)), 1)
 	got := b.delivery("0")
-	b.same("forgotten", fmt.Sprint(len(got.Hash), got.State), "0 0")
+	b.same("forgotten", words(len(got.Hash), got.State), "0 0")
 	// A run that had read the row before finds it unchanged.
 	b.ok(b.db.SettleDue(b.ctx, project, flow, []store.Verdict{read}))
 	b.same("due all the same", dueText(b.due()), "0@1")
@@ -242,5 +241,5 @@ func otherKind(b *bench) {
 	b.ok(b.db.RestartFlow(b.ctx, project, flow, "f2"))
 	b.same("taken in", must[int](b)(b.db.FanOut(b.ctx, store.FanOut{Project: project, Flow: flow, Connections: []string{b24}, Kind: model.KindLead, To: 2})), 1)
 	due := must[[]store.Due](b)(b.db.DueDeliveries(b.ctx, project, flow, model.KindLead, 0, 9))
-	b.same("due", fmt.Sprint(dueText(due), len(due[0].Hash)), "0@2 0")
+	b.same("due", words(dueText(due), len(due[0].Hash)), "0@2 0")
 }

@@ -47,19 +47,19 @@ func flowAsked(b *bench) {
 	b.clock.Move(5 * time.Minute)
 	b.ok(b.db.AskFlow(b.ctx, project, flow))
 	asked := must[store.FlowState](b)(b.db.FlowState(b.ctx, project, flow))
-	b.same("asked", fmt.Sprint(asked.Asked, asked.NextRun.Equal(at(5))), "true true")
+	b.same("asked", words(asked.Asked, asked.NextRun.Equal(at(5))), "true true")
 
 	running := asked
 	running.Asked, running.NextRun = false, at(60)
 	b.ok(b.db.AskFlow(b.ctx, project, flow)) // while it runs
 	b.ok(b.db.SaveFlowState(b.ctx, running))
 	again := must[store.FlowState](b)(b.db.FlowState(b.ctx, project, flow))
-	b.same("still asked", fmt.Sprint(again.Asked, again.NextRun.Equal(at(5))), "true true")
+	b.same("still asked", words(again.Asked, again.NextRun.Equal(at(5))), "true true")
 
 	again.Asked, again.NextRun = false, at(60)
 	b.ok(b.db.SaveFlowState(b.ctx, again))
 	done := must[store.FlowState](b)(b.db.FlowState(b.ctx, project, flow))
-	b.same("done", fmt.Sprint(done.Asked, done.NextRun.Equal(at(60))), "false true")
+	b.same("done", words(done.Asked, done.NextRun.Equal(at(60))), "false true")
 }
 
 // fanOut takes b24's deals in, with the contacts that they show.
@@ -177,7 +177,7 @@ func flowRestart(b *bench) {
 	b.settleAll()
 	b.ok(b.db.RestartFlow(b.ctx, project, flow, "f2"))
 	state := must[store.FlowState](b)(b.db.FlowState(b.ctx, project, flow))
-	b.same("state", fmt.Sprint(state.Cursor, state.Fingerprint), "0 f2")
+	b.same("state", words(state.Cursor, state.Fingerprint), "0 f2")
 	b.fanOut(3)
 	b.same("due", dueText(b.due()), "1@1 3@3")
 	b.accept(u)
@@ -188,7 +188,7 @@ func flowRestart(b *bench) {
 func flowCounts(b *bench) {
 	var batch []model.Record
 	for i := range 9 {
-		batch = append(batch, deal(fmt.Sprint(i), 1, 1, ""))
+		batch = append(batch, deal(words(i), 1, 1, ""))
 	}
 	b.apply(batch...)
 	b.same("nothing yet", must[store.FlowCounts](b)(b.db.FlowCounts(b.ctx, project, flow)), store.FlowCounts{Behind: 9})

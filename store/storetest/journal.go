@@ -98,7 +98,7 @@ func ids(entries []store.Entry) (out []int64) {
 func journalLists(b *bench) {
 	var all []*store.Entry
 	for i := range 7 {
-		all = append(all, entry(b24, i, fmt.Sprint(i)))
+		all = append(all, entry(b24, i, words(i)))
 	}
 	b.append(all...)
 	first := must[[]store.Entry](b)(b.db.Journal(b.ctx, store.JournalFilter{Project: project, Limit: 3}))
@@ -153,7 +153,7 @@ func journalReplays(b *bench) {
 	b.same("run", must[int](b)(b.db.ReplayJournal(b.ctx, f, false)), 1)
 	b.same("new after", ids(must[[]store.Entry](b)(b.db.NextJournal(b.ctx, project, b24, 9))), []int64{e1.ID, e3.ID})
 	got := must[store.Entry](b)(b.db.JournalEntry(b.ctx, project, e1.ID))
-	b.same("verdict", fmt.Sprint(got.Cause, got.Error, got.SettledAt.IsZero()), "true")
+	b.same("verdict", words(got.Cause, got.Error, got.SettledAt.IsZero()), "  true")
 	b.same("rest", must[int](b)(b.db.ReplayJournal(b.ctx, store.JournalFilter{Project: project}, false)), 1)
 }
 

@@ -76,7 +76,7 @@ func recordsNewer(b *bench) {
 	} {
 		b.same(x.name, b.apply(x.next), x.want)
 		got := b.record(key(model.KindDeal, "1")).(*model.Deal)
-		b.same(x.name, fmt.Sprint(got.Title, got.Seq), fmt.Sprint(x.title, x.seq))
+		b.same(x.name, words(got.Title, got.Seq), words(x.title, x.seq))
 	}
 	b.same("feed end", must[int64](b)(b.db.FeedEnd(b.ctx, project)), 4)
 	b.same("no feed", must[int64](b)(b.db.FeedEnd(b.ctx, "none")), 0)
@@ -103,7 +103,7 @@ func recordsTombstones(b *bench) {
 	b.same("gone", b.missing(11, ref, unknown, unknown, model.Ref{Kind: "nonsense", ID: "1"}),
 		store.Applied{Inserted: 1, Changed: 1, Unchanged: 2, LastSeq: 3})
 	got := b.record(key(model.KindDeal, "1")).(*model.Deal)
-	b.same("tombstone", fmt.Sprint(got.Title, got.ContactID, got.Deleted, got.Seq, got.UpdatedAt.Equal(at(1))), "keptc1true 2 true")
+	b.same("tombstone", words(got.Title, got.ContactID, got.Deleted, got.Seq, got.UpdatedAt.Equal(at(1))), "kept c1 true 2 true")
 	b.same("of an unknown id", b.record(key(model.KindDeal, "9")).Meta().Deleted, true)
 	b.same("gone again", b.missing(12, ref), store.Applied{Unchanged: 1, LastSeq: 3})
 
@@ -138,7 +138,7 @@ func recordsLarge(b *bench) {
 		name := fmt.Sprint("size", n)
 		var batch []model.Record
 		for i := range n {
-			batch = append(batch, deal(fmt.Sprint(i), 1, 1, "x"))
+			batch = append(batch, deal(words(i), 1, 1, "x"))
 		}
 		half := must[store.Applied](b)(b.db.ApplyRecords(b.ctx, name, batch[:n/2]))
 		b.same(name, half, store.Applied{Inserted: n / 2, LastSeq: int64(n / 2)})

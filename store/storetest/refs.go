@@ -83,7 +83,7 @@ func refsPostponed(b *bench) {
 	b.clock.Move(10 * time.Minute)
 	got := b.pending()
 	b.same("due", refIDs(got), []string{"2", "1"})
-	b.same("attempts", fmt.Sprint(got[0].Attempts, got[1].Attempts), "0 1")
+	b.same("attempts", words(got[0].Attempts, got[1].Attempts), "0 1")
 }
 
 func refsLarge(b *bench) {
@@ -120,7 +120,7 @@ func pollPage(b *bench) {
 	bad := deal("", 1, 1, "")
 	got := must[store.Applied](b)(b.db.ApplyPage(b.ctx, state, []model.Record{deal("2", 1, 1, "new"), bad},
 		refs([]string{"3"}), refs([]string{"1"}), at(5)))
-	b.same("counts", fmt.Sprint(got.Inserted, got.Changed, got.Unchanged, got.LastSeq, len(got.Refused)), "1 1 0 3 1")
+	b.same("counts", words(got.Inserted, got.Changed, got.Unchanged, got.LastSeq, len(got.Refused)), "1 1 0 3 1")
 	b.same("cursor", must[store.PollState](b)(b.db.PollState(b.ctx, project, b24, "deals")).Cursor, "page 2")
 	b.same("references", refIDs(b.pending()), []string{"3"})
 	b.same("live", must[[]string](b)(b.db.LiveIDs(b.ctx, project, b24, model.KindDeal)), []string{"2"})

@@ -5,6 +5,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -125,3 +126,6 @@ func (b *bench) record(k model.Key) model.Record {
 	b.Helper()
 	return must[model.Record](b)(b.db.Record(b.ctx, project, k))
 }
+
+// words renders values with spaces between.
+func words(values ...any) string { return strings.TrimSuffix(fmt.Sprintln(values...), "\n") }

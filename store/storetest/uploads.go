@@ -54,7 +54,7 @@ func (b *bench) accept(u store.Upload) {
 func uploadSaved(b *bench) {
 	u := store.Upload{Project: project, Flow: flow, Connection: "metrica", As: "orders", Mode: "SAVE", Group: "g", Parent: 3}
 	b.ok(b.db.CreateUpload(b.ctx, &u))
-	b.same("created", fmt.Sprint(u.ID > 0, u.Status, u.CreatedAt.Equal(start)), "true building true")
+	b.same("created", words(u.ID > 0, u.Status, u.CreatedAt.Equal(start)), "true building true")
 	b.same("kept", must[store.Upload](b)(b.db.Upload(b.ctx, project, u.ID)), u)
 	u.Status, u.RemoteID, u.Rows, u.Accepted, u.Refused, u.Bytes, u.Attempts = store.UploadProcessing, "r", 5, 4, 1, 1<<40, 2
 	u.Cause, u.Error, u.Details = model.CauseQuota, "wait", []byte(`{"a":1}`)
@@ -130,7 +130,7 @@ func uploadRows(b *bench) {
 	u := b.upload(sending("3", 4, "h3"), sending("1", 2, "h1"), sending("0", 1, "h0"))
 	first := must[[]store.Due](b)(b.db.UploadRows(b.ctx, project, u.ID, -1, 2))
 	b.same("first", dueText(first), "3@4 1@2")
-	b.same("pending", fmt.Sprint(first[1].Position, first[1].PendingSeq, string(first[1].PendingHash), first[1].State, first[1].Attempts), "1 2 h1 2 1")
+	b.same("pending", words(first[1].Position, first[1].PendingSeq, string(first[1].PendingHash), first[1].State, first[1].Attempts), "1 2 h1 2 1")
 	rest := must[[]store.Due](b)(b.db.UploadRows(b.ctx, project, u.ID, first[1].Position, 2))
 	b.same("rest", dueText(rest), "0@1")
 	b.same("record", rest[0].Record.(*model.Deal).Title, "first")
@@ -151,7 +151,7 @@ func uploadOneOnly(b *bench) {
 	b.ok(b.db.FillUpload(b.ctx, u1.ID, []store.Sending{sending("0", 1, "other")}))
 	b.ok(b.db.FillUpload(b.ctx, u1.ID, nil))
 	got := must[[]store.Due](b)(b.db.UploadRows(b.ctx, project, u1.ID, -1, 9))
-	b.same("filled again", fmt.Sprint(string(got[0].PendingHash), got[0].Attempts), "other 1")
+	b.same("filled again", words(string(got[0].PendingHash), got[0].Attempts), "other 1")
 	b.accept(u1)
 	if err := b.db.FillUpload(b.ctx, u1.ID, []store.Sending{sending("1", 2, "h")}); !errors.Is(err, store.ErrNotFound) {
 		b.Errorf("fill a closed upload: %v", err)
@@ -169,10 +169,10 @@ func uploadAccepted(b *bench) {
 	for range 2 { // also when it is told twice
 		b.ok(b.db.AcceptUpload(b.ctx, u, refused, map[string]string{"0": "remote-0", "unknown": "x"}))
 		sent := b.delivery("0")
-		b.same("sent", fmt.Sprint(sent.State, string(sent.Hash), sent.DoneSeq, sent.RemoteID, sent.UploadID == u.ID, sent.SentAt.Equal(at(1)), sent.Attempts),
+		b.same("sent", words(sent.State, string(sent.Hash), sent.DoneSeq, sent.RemoteID, sent.UploadID == u.ID, sent.SentAt.Equal(at(1)), sent.Attempts),
 			"1 h0 1 remote-0 true true 0")
 		bad := b.delivery("1")
-		b.same("refused", fmt.Sprint(bad.State, len(bad.Hash), bad.DoneSeq, bad.Cause, bad.Error, bad.SentAt.IsZero()), "4 0 2 refused_by_remote bad phone true")
+		b.same("refused", words(bad.State, len(bad.Hash), bad.DoneSeq, bad.Cause, bad.Error, bad.SentAt.IsZero()), "4 0 2 refused_by_remote bad phone true")
 		b.same("due", dueText(b.due()), "2@4")
 		b.same("upload", must[store.Upload](b)(b.db.Upload(b.ctx, project, u.ID)).Status, store.UploadAccepted)
 		b.same("rows", len(must[[]store.Due](b)(b.db.UploadRows(b.ctx, project, u.ID, -1, 9))), 0)
@@ -189,7 +189,7 @@ func uploadManyRefusals(b *bench) {
 	var refused []store.RowRefusal
 	created := map[string]string{}
 	for i := range n {
-		id := fmt.Sprint(i)
+		id := words(i)
 		rows = append(rows, sending(id, int64(i+1), "h"))
 		if i%2 == 0 {
 			refused = append(refused, store.RowRefusal{RowKey: id, Cause: model.CauseRefusedByRemote})
@@ -213,8 +213,8 @@ func uploadReturned(b *bench) {
 	u.Status, u.Cause = store.UploadFailed, model.CauseNetwork
 	b.ok(b.db.ReturnUpload(b.ctx, u))
 	b.same("due", dueText(b.due()), "1@2 0@3")
-	b.same("sent before", fmt.Sprint(b.delivery("0").State, string(b.delivery("0").Hash)), "1 old")
-	b.same("never sent", fmt.Sprint(b.delivery("1").State, b.delivery("1").Attempts), "0 1")
+	b.same("sent before", words(b.delivery("0").State, string(b.delivery("0").Hash)), "1 old")
+	b.same("never sent", words(b.delivery("1").State, b.delivery("1").Attempts), "0 1")
 	b.same("upload", must[store.Upload](b)(b.db.Upload(b.ctx, project, u.ID)), u)
 }
 
@@ -224,7 +224,7 @@ func uploadRefused(b *bench) {
 	u.Status = store.UploadRejected
 	b.ok(b.db.RefuseUpload(b.ctx, u, model.CauseUploadRejected, "bad row"))
 	got := b.delivery("0")
-	b.same("row", fmt.Sprint(got.State, got.Cause, got.Error, got.DoneSeq, len(got.Hash)), "4 upload_rejected bad row 1 0")
+	b.same("row", words(got.State, got.Cause, got.Error, got.DoneSeq, len(got.Hash)), "4 upload_rejected bad row 1 0")
 	b.same("due", len(b.due()), 0)
 	b.same("upload", must[store.Upload](b)(b.db.Upload(b.ctx, project, u.ID)), u)
 }
@@ -233,7 +233,7 @@ func uploadSplit(b *bench) {
 	b.deals(5)
 	var rows []store.Sending
 	for i := range 5 {
-		rows = append(rows, sending(fmt.Sprint(i), int64(i+1), "h"))
+		rows = append(rows, sending(words(i), int64(i+1), "h"))
 	}
 	u := b.upload(rows...)
 	u.FollowAt, u.Cause = at(9), model.CauseUploadRejected
@@ -241,14 +241,14 @@ func uploadSplit(b *bench) {
 	for i, want := range []string{"0@1 1@2 2@3", "3@4 4@5"} {
 		child := must[store.Upload](b)(b.db.Upload(b.ctx, project, children[i].ID))
 		b.same("child", child, children[i])
-		b.same("child", fmt.Sprint(child.Status, child.Parent == u.ID, child.Rows, child.Group, child.As, child.Connection),
-			fmt.Sprint("building true ", []int{3, 2}[i], " g orders metrica"))
+		b.same("child", words(child.Status, child.Parent == u.ID, child.Rows, child.Group, child.As, child.Connection),
+			words("building true", []int{3, 2}[i], "g orders metrica"))
 		got := must[[]store.Due](b)(b.db.UploadRows(b.ctx, project, child.ID, -1, 9))
 		b.same("rows", dueText(got), want)
-		b.same("positions", fmt.Sprint(got[0].Position, got[1].Position, string(got[0].PendingHash)), "0 1 h")
+		b.same("positions", words(got[0].Position, got[1].Position, string(got[0].PendingHash)), "0 1 h")
 	}
 	parent := must[store.Upload](b)(b.db.Upload(b.ctx, project, u.ID))
-	b.same("parent", fmt.Sprint(parent.Status, parent.FinishedAt.Equal(start), parent.FollowAt.IsZero(), parent.Cause), "split true true upload_rejected")
+	b.same("parent", words(parent.Status, parent.FinishedAt.Equal(start), parent.FollowAt.IsZero(), parent.Cause), "split true true upload_rejected")
 	grandchildren := must[[2]store.Upload](b)(b.db.SplitUpload(b.ctx, children[1]))
 	b.same("grandchild", dueText(must[[]store.Due](b)(b.db.UploadRows(b.ctx, project, grandchildren[1].ID, -1, 9))), "4@5")
 	if _, err := b.db.SplitUpload(b.ctx, grandchildren[0]); err == nil {
