@@ -6,102 +6,107 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
 	"github.com/svod-hub/svod/model"
 )
 
-// Config is svod.yaml.
+// Config is svod.yaml. The tags doc are its documentation: they are printed into
+// the JSON Schema.
 type Config struct {
-	Server    Server
-	Database  string // sqlite:PATH | postgres://…
-	Redis     string // embedded | redis://… | rediss://… | redis-sentinel://… | redis-cluster://…
-	SecretKey model.Secret
-	Console   Console
-	Retention Retention
-	Outbound  Outbound
-	Projects  []Project
+	Server    Server       `yaml:"server" doc:"Where the hub listens and how much it takes."`
+	Database  string       `yaml:"database" doc:"sqlite:PATH or postgres://… Defaults to sqlite:data/svod.db."`
+	Redis     string       `yaml:"redis" doc:"embedded, redis://…, rediss://…, redis-sentinel://… or redis-cluster://… Defaults to embedded."`
+	SecretKey model.Secret `yaml:"secret_key" doc:"32 bytes in base64 that encrypt stored tokens. Made beside the database when absent."`
+	Console   Console      `yaml:"console" doc:"Who may operate the hub."`
+	Retention Retention    `yaml:"retention" doc:"How long history is kept."`
+	Outbound  Outbound     `yaml:"outbound" doc:"What the hub may call."`
+	Projects  []Project    `yaml:"projects" doc:"Clients, each with a walled space of its own."`
 
-	File string // where it was read from
+	File string `yaml:"-"` // where it was read from
 }
 
 // Server is where the hub listens and how much it takes.
 type Server struct {
-	Listen    string
-	PublicURL string
-	Limits    Limits
+	Listen    string `yaml:"listen" doc:"Address and port to listen on. Defaults to 127.0.0.1:8080."`
+	PublicURL string `yaml:"public_url" doc:"Address of the hub as other systems reach it; part of the addresses that it hands out."`
+	Limits    Limits `yaml:"limits" doc:"What callers may ask of the server."`
 }
 
 // Limits bound what callers may ask of the server.
 type Limits struct {
-	Body       int64 // bytes of a hook's body
-	Journal    int   // entries that may wait to be written before hooks are told to come back
-	HookRate   int   // hooks per second and connection; 0: unlimited
-	PullHeader int   // bytes of a pull's request line and headers
+	Body       int64 `yaml:"body" as:"size" doc:"Largest body of a hook: bytes, or with KiB or MiB. Defaults to 1MiB."`
+	HookRate   int   `yaml:"hook_rate" doc:"Hooks per second and connection; 0 does not limit them. Defaults to 0."`
+	Journal    int   `yaml:"journal" doc:"Hooks that may wait to be written before senders are told to come back. Defaults to 20000."`
+	PullHeader int   `yaml:"pull_header" as:"size" doc:"Largest request line with headers of a pull. Defaults to 1MiB."`
 }
 
 // Console is who may operate the hub.
 type Console struct {
-	Users  []User
-	Tokens []Token
+	Users  []User  `yaml:"users" doc:"Who may sign in. None given: one is made and printed once at first start."`
+	Tokens []Token `yaml:"tokens" doc:"Bearer tokens for /api/v1."`
 }
 
 // User signs in to the console.
 type User struct {
-	Name     string
-	Password model.Secret
+	Name     string       `yaml:"name" doc:"Name to sign in with."`
+	Password model.Secret `yaml:"password" doc:"Password, best as ${NAME} or ${file:PATH}."`
 }
 
 // Token opens /api/v1 to a script.
 type Token struct {
-	Name     string
-	Token    model.Secret
-	Projects []string // empty: all
+	Name     string       `yaml:"name" doc:"Name in logs and lists."`
+	Token    model.Secret `yaml:"token" doc:"The token, best as ${NAME} or ${file:PATH}."`
+	Projects []string     `yaml:"projects" doc:"Ids of the projects that it opens; all when left out."`
 }
 
 // Retention is how long history is kept.
 type Retention struct {
-	Journal time.Duration
-	Uploads time.Duration
+	Journal time.Duration `yaml:"journal" doc:"Raw deliveries. Defaults to 30d."`
+	Uploads time.Duration `yaml:"uploads" doc:"Finished uploads. Defaults to 180d."`
 }
 
 // Outbound is what the hub may call.
 type Outbound struct {
-	Allow []netip.Prefix // private networks that may be dialled
+	Allow []netip.Prefix `yaml:"allow" doc:"Private networks that may be dialled, such as 10.1.0.0/16. Public addresses always may."`
 }
 
 // Project is a client's walled space.
 type Project struct {
-	ID          string
-	Name        string
-	Timezone    string
-	Zone        *time.Location
-	Currency    string
-	Region      string // ISO 3166; of phones without a country code
-	Connections []Connection
-	Flows       []Flow
-	Line        int
+	ID          string       `yaml:"id" doc:"Id in addresses and commands: lower-case Latin letters, digits and hyphens."`
+	Name        string       `yaml:"name" doc:"Name for people. Defaults to the id."`
+	Timezone    string       `yaml:"timezone" doc:"IANA time zone. Defaults to Europe/Moscow."`
+	Currency    string       `yaml:"currency" doc:"ISO 4217 code. Defaults to RUB."`
+	Region      string       `yaml:"region" doc:"Country (ISO 3166) of phones without a country code. Defaults to RU."`
+	Connections []Connection `yaml:"connections" doc:"Accounts in external systems."`
+	Flows       []Flow       `yaml:"flows" doc:"What goes from where to where."`
+
+	Zone *time.Location `yaml:"-"` // of Timezone
+	Line int            `yaml:"-"`
 }
 
 // Connection is an account in an external system.
 type Connection struct {
-	ID          string
-	Kind        string
-	HookSecret  model.Secret
-	Poll        *time.Duration // 0: off
-	RecordsFrom []string
-	Settings    *Settings
-	Line        int
+	ID          string         `yaml:"id" doc:"Id in addresses and flows: lower-case Latin letters, digits and hyphens."`
+	Kind        string         `yaml:"kind" doc:"What it connects to: bitrix24, yandex-metrica… The kind's own settings stand beside these keys."`
+	HookSecret  model.Secret   `yaml:"hook_secret" doc:"Last part of the hook and pull address. Made and kept when absent."`
+	Poll        *time.Duration `yaml:"poll" doc:"How often the system is asked for what hooks missed; 0 switches it off. Defaults to 10m."`
+	RecordsFrom []string       `yaml:"records_from" doc:"Ids of connections whose records the system may read."`
+
+	Settings *Settings `yaml:"-"` // the keys of the kind
+	Line     int       `yaml:"-"`
 }
 
 // Flow is a flow and its place in the file.
 type Flow struct {
-	model.FlowSpec
-	Line int
+	model.FlowSpec `yaml:",inline"`
+
+	Line int `yaml:"-"`
 	// Lines gives the line of each key of the flow: "map.revenue",
 	// "statuses[2].metrica".
-	Lines map[string]int
+	Lines map[string]int `yaml:"-"`
 }
 
 // Kinds tells what the hub can be connected to.
@@ -120,10 +125,44 @@ type Env func(name string) (string, bool)
 type Problem struct {
 	File    string
 	Line    int
-	Key     string
+	Key     string // projects[0].flows[1].map.revenue
 	Message string // what is wrong and what would be right
 	Warning bool
 }
 
-// Problems are all mistakes of a file, in its order.
+// String renders the problem for people: "svod.yaml:12: projects[0].id: …".
+func (p Problem) String() string {
+	text := p.File
+	if p.Line > 0 {
+		text += fmt.Sprintf(":%d", p.Line)
+	}
+	if p.Warning {
+		text += ": warning"
+	}
+	if p.Key != "" {
+		text += ": " + p.Key
+	}
+	return text + ": " + p.Message
+}
+
+// Problems are mistakes of a file, in its order.
 type Problems []Problem
+
+// Failed reports whether one of them is more than a warning.
+func (p Problems) Failed() bool {
+	for _, problem := range p {
+		if !problem.Warning {
+			return true
+		}
+	}
+	return false
+}
+
+// problemError is a Problem that Decode returns as an error.
+type problemError struct{ problem Problem }
+
+// Error implements error. The place comes first.
+func (e *problemError) Error() string { return e.problem.String() }
+
+// Problem gives the mistake with its place.
+func (e *problemError) Problem() Problem { return e.problem }
