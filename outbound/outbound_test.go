@@ -395,3 +395,26 @@ func TestObserve(t *testing.T) {
 		t.Errorf("saw %+v", seen[0])
 	}
 }
+
+// A login form or a proxy's page is an answer; what it means is the connector's
+// to say.
+func TestPageInsteadOfJSON(t *testing.T) {
+	t.Parallel()
+	server := outboundtest.New(t, nil)
+	server.Next(outboundtest.HTML)
+	resp, err := server.Client().Do(t.Context(), outbound.Request{Method: http.MethodPost, URL: server.URL, Body: strings.NewReader("{}")})
+	if err != nil || resp.Status != 200 || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") || len(resp.Body) == 0 {
+		t.Errorf("got %+v, %v", resp, err)
+	}
+}
+
+func BenchmarkDo(b *testing.B) {
+	server := outboundtest.New(b, nil)
+	body := []byte(strings.Repeat("x", 1024))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := server.Client().Do(b.Context(), outbound.Request{Method: http.MethodPost, URL: server.URL, Body: bytes.NewReader(body)}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
