@@ -47,9 +47,9 @@ func postgresURL(t testing.TB) string {
 	return u.String()
 }
 
-func openPostgresAt(t testing.TB, address string, opts store.Options) *store.DB {
+func openPostgres(t testing.TB, opts store.Options) *store.DB {
 	t.Helper()
-	db, err := store.Open(t.Context(), address, opts)
+	db, err := store.Open(t.Context(), postgresURL(t), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,12 +64,27 @@ func openPostgresAt(t testing.TB, address string, opts store.Options) *store.DB 
 	return db
 }
 
-func openPostgres(t testing.TB, opts store.Options) *store.DB {
-	t.Helper()
-	return openPostgresAt(t, postgresURL(t), opts)
-}
-
 func TestPostgres(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T, opts store.Options) *store.DB { return openPostgres(t, opts) })
+}
+
+func TestPostgresPair(t *testing.T) {
+	t.Parallel()
+	storetest.RunPair(t, func(t *testing.T, opts store.Options) (pair [2]*store.DB) {
+		address := postgresURL(t)
+		for i := range pair {
+			db, err := store.Open(t.Context(), address, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := db.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			pair[i] = db
+		}
+		return pair
+	})
 }

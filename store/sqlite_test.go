@@ -33,3 +33,23 @@ func TestSQLite(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T, opts store.Options) *store.DB { return openSQLite(t, opts) })
 }
+
+func TestSQLitePair(t *testing.T) {
+	t.Parallel()
+	storetest.RunPair(t, func(t *testing.T, opts store.Options) (pair [2]*store.DB) {
+		address := "sqlite:" + filepath.Join(t.TempDir(), "svod.db")
+		for i := range pair {
+			db, err := store.Open(t.Context(), address, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := db.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			pair[i] = db
+		}
+		return pair
+	})
+}
