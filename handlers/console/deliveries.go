@@ -93,7 +93,8 @@ func (c *Console) deliveries(r *request) error {
 	}
 	if len(list) == pageSize {
 		last := list[len(list)-1]
-		data.More = r.at("/deliveries?" + f.with(deliveryFields,
+		// An empty state is a choice too: without it the list is of refused rows.
+		data.More = r.at("/deliveries?" + f.with(deliveryFields, "state", data.State,
 			"after_flow", last.Flow, "after_connection", last.Connection, "after", last.ID))
 	}
 	return r.render(http.StatusOK, "deliveries", "nav.deliveries", data)

@@ -92,7 +92,7 @@ func (v *Record) describe(r model.Record) (phones, emails []string) {
 }
 
 // Indented gives the data for reading.
-func (v *Record) Indented() string { return indent(v.Data) }
+func (v Record) Indented() string { return indent(v.Data) }
 
 // maskPeople masks phones and e-mails anywhere in a JSON document, by the names
 // of members and by how values look.

@@ -1,0 +1,73 @@
+package viewtest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/svod-hub/svod/store"
+)
+
+// Actions write down what was asked for; what concerns the store alone is done.
+type Actions struct {
+	DB  *store.DB
+	Err error // given back by what reaches another system
+
+	mu    sync.Mutex
+	calls []string
+}
+
+// Calls lists what was asked for.
+func (a *Actions) Calls() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append([]string(nil), a.calls...)
+}
+
+func (a *Actions) add(format string, args ...any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.calls = append(a.calls, fmt.Sprintf(format, args...))
+}
+
+// SendNow implements the actions of the console and the admin interface.
+func (a *Actions) SendNow(_ context.Context, project, flow string) error {
+	a.add("send %s/%s", project, flow)
+	return a.Err
+}
+
+// SendAll implements the actions of the console and the admin interface.
+func (a *Actions) SendAll(_ context.Context, project, flow string) error {
+	a.add("send all %s/%s", project, flow)
+	return a.Err
+}
+
+// SendStatuses implements the actions of the console and the admin interface.
+func (a *Actions) SendStatuses(_ context.Context, project, flow string) error {
+	a.add("statuses %s/%s", project, flow)
+	return a.Err
+}
+
+// ReleaseGuard implements the actions of the console.
+func (a *Actions) ReleaseGuard(_ context.Context, project, connection string) error {
+	a.add("release %s/%s", project, connection)
+	return a.Err
+}
+
+// Replay implements the actions of the console and the admin interface.
+func (a *Actions) Replay(ctx context.Context, f store.JournalFilter, dryRun bool) (int, error) {
+	n, err := a.DB.ReplayJournal(ctx, f, dryRun)
+	if !dryRun {
+		a.add("replay %s %d", f.Project, n)
+	}
+	return n, err
+}
+
+// Resend implements the actions of the console and the admin interface.
+func (a *Actions) Resend(ctx context.Context, f store.DeliveryFilter, dryRun bool) (int, error) {
+	n, err := a.DB.Resend(ctx, f, false, dryRun)
+	if !dryRun {
+		a.add("resend %s %d", f.Project, n)
+	}
+	return n, err
+}
