@@ -42,7 +42,7 @@ func (s *Settings) Decode(into any) error {
 	if value.Kind() != reflect.Pointer || value.IsNil() {
 		return errors.New("settings are decoded into a pointer")
 	}
-	d := &decoder{file: s.file}
+	d := &decoder{file: s.file, silent: true}
 	d.into(s.root, value.Elem(), s.common)
 	var all []error
 	for _, problem := range d.problems {
@@ -54,6 +54,7 @@ func (s *Settings) Decode(into any) error {
 // decoder fills Go values from a tree and collects all mistakes.
 type decoder struct {
 	file     string
+	silent   bool // show no values: any of them may be a secret
 	problems Problems
 }
 
@@ -127,7 +128,7 @@ func (d *decoder) custom(n *node, v reflect.Value) bool {
 			return true
 		}
 		if err := target.UnmarshalText([]byte(n.text)); err != nil {
-			d.fail(n, "%s cannot be read here", shown(n))
+			d.fail(n, "%s cannot be read here", d.shown(n))
 		}
 		return true
 	}
@@ -138,7 +139,7 @@ func (d *decoder) expect(n *node, want shape) bool {
 	if n.shape == want {
 		return true
 	}
-	d.fail(n, "%s is wanted here, not %s", want, n.shape)
+	d.fail(n, "this must be %s, not %s", want, n.shape)
 	return false
 }
 
@@ -220,8 +221,8 @@ func (d *decoder) mapping(n *node, v reflect.Value) {
 }
 
 // shown is a scalar as a message may show it.
-func shown(n *node) string {
-	if n.masked {
+func (d *decoder) shown(n *node) string {
+	if n.masked || d.silent {
 		return "the value"
 	}
 	return strconv.Quote(short(n.text))
@@ -242,26 +243,26 @@ func (d *decoder) scalar(n *node, v reflect.Value) {
 		case "false", "no", "off":
 			v.SetBool(false)
 		default:
-			d.fail(n, "%s is neither true nor false", shown(n))
+			d.fail(n, "%s is neither true nor false", d.shown(n))
 		}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		number, ok := wholeNumber(text)
 		if !ok || v.OverflowInt(number) {
-			d.fail(n, "%s is no whole number", shown(n))
+			d.fail(n, "%s is no whole number", d.shown(n))
 			return
 		}
 		v.SetInt(number)
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		number, err := strconv.ParseUint(strings.ReplaceAll(text, "_", ""), 10, 64)
 		if err != nil || v.OverflowUint(number) {
-			d.fail(n, "%s is no whole number from 0", shown(n))
+			d.fail(n, "%s is no whole number from 0", d.shown(n))
 			return
 		}
 		v.SetUint(number)
 	case reflect.Float32, reflect.Float64:
 		number, err := strconv.ParseFloat(text, 64)
 		if err != nil || number != number || v.OverflowFloat(number) {
-			d.fail(n, "%s is no number", shown(n))
+			d.fail(n, "%s is no number", d.shown(n))
 			return
 		}
 		v.SetFloat(number)
@@ -295,7 +296,7 @@ func (d *decoder) duration(n *node, v reflect.Value) {
 	}
 	length, ok := parseDuration(n.text)
 	if !ok {
-		d.fail(n, "%s is no length of time; write one such as 30s, 10m, 1h or 30d", shown(n))
+		d.fail(n, "%s is no length of time; write one such as 30s, 10m, 1h or 30d", d.shown(n))
 		return
 	}
 	v.SetInt(int64(length))
@@ -335,7 +336,7 @@ func (d *decoder) prefix(n *node, v reflect.Value) {
 	if err != nil {
 		address, addressErr := netip.ParseAddr(text)
 		if addressErr != nil {
-			d.fail(n, "%s is no network; write one such as 10.1.0.0/16, or one address", shown(n))
+			d.fail(n, "%s is no network; write one such as 10.1.0.0/16, or one address", d.shown(n))
 			return
 		}
 		prefix = netip.PrefixFrom(address, address.BitLen())
@@ -363,7 +364,7 @@ func (d *decoder) schedule(n *node, into *model.Schedule) {
 	if s.Daily != "" {
 		at, err := time.Parse("15:04", strings.TrimSpace(s.Daily))
 		if err != nil {
-			d.fail(n.child("daily"), "%s is no time of day; write one such as \"03:00\"", shown(n.child("daily")))
+			d.fail(n.child("daily"), "%s is no time of day; write one such as \"03:00\"", d.shown(n.child("daily")))
 		} else {
 			into.Daily = at.Format("15:04")
 		}

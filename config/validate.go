@@ -95,13 +95,22 @@ func (l *loader) at(key string) *node {
 	return n
 }
 
-func (l *loader) bad(key, format string, args ...any) {
+// bad tells a mistake, unless one was told there already: it would only follow
+// from it.
+func (l *loader) bad(key, format string, args ...any) bool {
+	for _, told := range l.problems {
+		if told.Key == key || strings.HasPrefix(key, told.Key+".") {
+			return false
+		}
+	}
 	l.problems = append(l.problems, Problem{File: l.file, Line: l.at(key).line, Key: key, Message: fmt.Sprintf(format, args...)})
+	return true
 }
 
 func (l *loader) warn(key, format string, args ...any) {
-	l.bad(key, format, args...)
-	l.problems[len(l.problems)-1].Warning = true
+	if l.bad(key, format, args...) {
+		l.problems[len(l.problems)-1].Warning = true
+	}
 }
 
 // validate checks what the types alone do not say.
