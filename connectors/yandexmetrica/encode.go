@@ -138,10 +138,12 @@ func clientType(t string) (string, error) {
 	return "", model.Errorf(model.ClassPermanent, model.CauseBadValue, "client_type %q is neither CONTACT nor COMPANY", t)
 }
 
+// filledColumns keeps the required ones too: every mode needs them (§5.2), so
+// that a row without one is refused rather than the file.
 func filledColumns(all []column, group string) []column {
 	var out []column
 	for _, col := range all {
-		if col.index < 0 || col.index < len(group) && group[col.index] == '1' {
+		if col.index < 0 || col.required || col.index < len(group) && group[col.index] == '1' {
 			out = append(out, col)
 		}
 	}

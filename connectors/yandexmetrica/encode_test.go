@@ -194,6 +194,20 @@ func TestGroupsOfFilledColumns(t *testing.T) {
 	}
 }
 
+// A row without a required parameter is refused in every mode (§5.2).
+func TestRequiredUnderUpdate(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "")
+	u := connectors.Upload{As: "orders", Mode: "UPDATE", Columns: columnsNamed("orders", "id", "client_uniq_id", "create_date_time", "order_status", "revenue")}
+	row := []any{"1", nil, made, "PAID", money(t, "5")}
+	u.Group = b.Group(u, &model.Row{Values: row})
+	body, refused := encoded(t, b.Connector, u, row)
+	text, _ := io.ReadAll(body)
+	if model.CauseOf(refused[0]) != model.CauseMissingRequired || string(text) != "id,client_uniq_id,client_type,create_date_time,order_status,revenue\n" {
+		t.Errorf("%q %v", text, refused)
+	}
+}
+
 func TestEncodeRefusesUploads(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "")
