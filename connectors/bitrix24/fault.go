@@ -180,8 +180,8 @@ var (
 func tidy(text string) string {
 	text = tags.ReplaceAllString(text, " ")
 	text = mails.ReplaceAllString(text, "…")
-	text = longDigit.ReplaceAllString(text, "…")
 	text = codes.ReplaceAllString(text, "…")
+	text = longDigit.ReplaceAllString(text, "…")
 	text = strings.Join(strings.Fields(text), " ")
 	if runes := []rune(text); len(runes) > 200 {
 		text = string(runes[:200]) + "…"

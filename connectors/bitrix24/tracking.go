@@ -23,11 +23,11 @@ var trackingRules = []struct {
 	name string
 	is   *regexp.Regexp
 }{
-	{"roistat", regexp.MustCompile(`(?i)roistat|роистат`)},
+	{"roistat", regexp.MustCompile(`(?i)roistat|ро[ий]стат`)},
 	{"yclid", regexp.MustCompile(`(?i)yclid`)},
 	{"gclid", regexp.MustCompile(`(?i)gclid`)},
 	{"ga_client_id", regexp.MustCompile(`(?i)(^|_)ga$|ga[_ ]?client|ga[_ ]?cid|google.*client|client.*google`)},
-	{"client_id", regexp.MustCompile(`(?i)ym[_ ]?uid|(ym|ya|yandex|metri[ck]a|метрик\w*|яндекс\w*)[_ ]*(client[_ ]?id|cid)|client[_ ]?id.*(metri[ck]a|метрик|яндекс)|(metri[ck]a|метрик|яндекс).*client|^(uf_crm_)?client[_ ]?id$`)},
+	{"client_id", regexp.MustCompile(`(?i)ym[_ ]?uid|(ym|ya|yandex|metri[ck]a|метрик[а-яё]*|яндекс[а-яё]*)[_ ]*(client[_ ]?id|cid)|client[_ ]?id.*(metri[ck]a|метрик|яндекс)|(metri[ck]a|метрик|яндекс).*client|^(uf_crm_)?client[_ ]?id$`)},
 }
 
 // trackingName says which member a field is for, "" for none.

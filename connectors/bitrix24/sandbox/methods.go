@@ -240,8 +240,9 @@ func (p *Portal) doItemGet(args map[string]any) (result, *restError) {
 	return result{value: map[string]any{"item": p.item(e, selection{all: true}, original(args))}}, nil
 }
 
-// fromItem turns the universal names of a write into classic ones.
-func (p *Portal) fromItem(kind string, fields map[string]any) map[string]any {
+// fromItem turns the universal names of a write into classic ones. In an update
+// the keys of fm are ids of existing values, or n0, n1… of new ones (§7.4).
+func (p *Portal) fromItem(kind string, fields map[string]any, updating bool) map[string]any {
 	out := map[string]any{}
 	for name, v := range fields {
 		if name == "fm" {
@@ -249,10 +250,8 @@ func (p *Portal) fromItem(kind string, fields map[string]any) map[string]any {
 			for key, x := range asMap(v) {
 				typ := text(child(x, "typeId"))
 				one := map[string]any{"VALUE": text(child(x, "value")), "VALUE_TYPE": text(child(x, "valueType"))}
-				if _, err := strconv.Atoi(key); err == nil {
-					if _, isMap := v.(map[string]any); isMap {
-						one["ID"] = key
-					}
+				if _, err := strconv.Atoi(key); err == nil && updating {
+					one["ID"] = key
 				}
 				if typ != "" { // without its type the entry is ignored (§7.4)
 					byType[typ] = append(byType[typ], one)
@@ -290,7 +289,7 @@ func (p *Portal) doItemAdd(args map[string]any) (result, *restError) {
 	if !ok {
 		return result{}, fail(400, "100", "Could not find value for parameter {fields}")
 	}
-	out, bad := p.create(kind, p.fromItem(kind, fields))
+	out, bad := p.create(kind, p.fromItem(kind, fields, false))
 	if bad != nil {
 		return result{}, bad
 	}
@@ -308,7 +307,7 @@ func (p *Portal) doItemUpdate(args map[string]any) (result, *restError) {
 		return result{}, bad
 	}
 	given, _ := child(args, "fields").(map[string]any)
-	fields := p.fromItem(kind, given)
+	fields := p.fromItem(kind, given, true)
 	if bad := p.checkStage(kind, fields); bad != nil {
 		return result{}, bad
 	}

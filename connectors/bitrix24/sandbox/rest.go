@@ -82,7 +82,6 @@ func (p *Portal) serveREST(w http.ResponseWriter, r *http.Request) {
 	}
 
 	p.mu.Lock()
-	p.calls[""]++
 	p.calls[method]++
 	fault := p.takeFault(method)
 	if fault != nil && fault.before(w) {
