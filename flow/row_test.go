@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/svod-hub/svod/flow"
@@ -449,6 +450,26 @@ func TestNamedStatusesAndUnmapped(t *testing.T) {
 	if len(missing) != 1 || missing[0].StatusID != "THINKING" {
 		t.Errorf("unmapped %+v", missing)
 	}
+}
+
+func TestRowsAtOnce(t *testing.T) {
+	t.Parallel()
+	f := compiled(t, ordersSpec(), orders())
+	cat := catalogue()
+	var workers sync.WaitGroup
+	for i := range 8 {
+		workers.Go(func() {
+			record := deal(t)
+			record.ID = fmt.Sprint(i)
+			for range 200 {
+				if row, verdict := f.Row(record, flow.Relations{}, cat); verdict.Outcome != flow.Send || row.Key != record.ID {
+					t.Errorf("row %s of deal %s: %+v", row.Key, record.ID, verdict)
+					return
+				}
+			}
+		})
+	}
+	workers.Wait()
 }
 
 func TestRowsOneAfterAnotherDoNotMix(t *testing.T) {
