@@ -40,12 +40,18 @@ func (c *Connector) Settle(ctx context.Context, u connectors.Upload) (connectors
 	answered := c.answered(ctx, u.As)
 	var found []uploading
 	for _, got := range list {
-		if fits(got, u) && !slices.Contains(answered, string(got.ID)) && within(got, since, c.now().Add(clockSkew), zone) {
+		if !fits(got, u) || !within(got, since, c.now().Add(clockSkew), zone) {
+			continue
+		}
+		switch ours, taken := answered[string(got.ID)]; {
+		case !taken:
 			found = append(found, got)
+		case ours == strconv.FormatInt(u.ID, 10):
+			return judge(got, u.Rows, warnings{}), true, nil
 		}
 	}
 	if got, ok := choose(found, u.As); ok {
-		c.noteAnswered(ctx, u.As, string(got.ID))
+		c.noteAnswered(ctx, u, string(got.ID))
 		return judge(got, u.Rows, warnings{}), true, nil
 	}
 	if !covered {
@@ -210,13 +216,24 @@ func within(got uploading, since, until time.Time, zone *time.Location) bool {
 	return false
 }
 
-// answeredKept is how many ids of answered uploads are remembered per kind. An
-// upload in doubt is never one that was answered.
+// answeredKept is how many answered uploads are remembered per kind. An upload in
+// doubt is never another one that was answered; but it may itself have been
+// answered just before its worker died.
 const answeredKept = 20
 
 func answeredKey(as string) string { return "answered:" + as }
 
-func (c *Connector) answered(ctx context.Context, as string) []string {
+// answered gives our numbers of answered uploads by Metrica's ids.
+func (c *Connector) answered(ctx context.Context, as string) map[string]string {
+	out := map[string]string{}
+	for _, pair := range c.recallAnswered(ctx, as) {
+		ours, theirs, _ := strings.Cut(pair, "=")
+		out[theirs] = ours
+	}
+	return out
+}
+
+func (c *Connector) recallAnswered(ctx context.Context, as string) []string {
 	if c.memory == nil {
 		return nil
 	}
@@ -227,13 +244,13 @@ func (c *Connector) answered(ctx context.Context, as string) []string {
 	return strings.Fields(kept)
 }
 
-func (c *Connector) noteAnswered(ctx context.Context, as, id string) {
+func (c *Connector) noteAnswered(ctx context.Context, u connectors.Upload, id string) {
 	if c.memory == nil || id == "" || len(id) > 200 || strings.ContainsAny(id, " \t\r\n") {
 		return
 	}
-	kept := append(c.answered(ctx, as), id)
+	kept := append(c.recallAnswered(ctx, u.As), strconv.FormatInt(u.ID, 10)+"="+id)
 	kept = kept[max(0, len(kept)-answeredKept):]
-	if err := c.memory.Remember(ctx, answeredKey(as), strings.Join(kept, " ")); err != nil {
+	if err := c.memory.Remember(ctx, answeredKey(u.As), strings.Join(kept, " ")); err != nil {
 		c.log.Warn("the id of an upload is not remembered", zap.Error(err))
 	}
 }

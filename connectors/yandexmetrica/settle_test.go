@@ -33,7 +33,9 @@ func TestSettle(t *testing.T) {
 				b.sandbox.SetRules(rule)
 				// Answered uploads of the same size and kind are not taken for the lost one.
 				u := connectors.Upload{ID: 7, As: "contacts", Columns: contactColumns, Rows: 1}
-				if _, err := sent(t, b.Connector, u, []any{"c0", "N", nil, nil}); err != nil {
+				answered := u
+				answered.ID = 6
+				if _, err := sent(t, b.Connector, answered, []any{"c0", "N", nil, nil}); err != nil {
 					t.Fatal(err)
 				}
 				b.clock.advance(time.Second)
@@ -59,6 +61,21 @@ func TestSettle(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// The worker died between the answer and the note of it in the database.
+func TestSettleAnswered(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "")
+	u := connectors.Upload{ID: 7, As: "contacts", Columns: contactColumns, Rows: 1, StartedAt: b.clock.now()}
+	sentOut, err := sent(t, b.Connector, u, []any{"c1", "N", nil, nil})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, found, err := b.Settle(t.Context(), u)
+	if err != nil || !found || out.State != connectors.UploadAccepted || out.RemoteID != sentOut.RemoteID {
+		t.Errorf("%+v %v %v", out, found, err)
 	}
 }
 

@@ -84,7 +84,7 @@ func (c *Connector) Send(ctx context.Context, u connectors.Upload, body connecto
 		return connectors.Outcome{}, model.Errorf(model.ClassUnknown, model.CauseInDoubt,
 			"upload %s: Metrica answered 200 with %d bytes that do not say what became of the file", u.As, len(resp.Body))
 	}
-	c.noteAnswered(ctx, u.As, string(got.Uploading.ID))
+	c.noteAnswered(ctx, u, string(got.Uploading.ID))
 	return judge(*got.Uploading, u.Rows, warned), nil
 }
 
