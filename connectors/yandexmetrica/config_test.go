@@ -85,6 +85,9 @@ func TestSchemas(t *testing.T) {
 		if p, ok := s.Parameter(s.Key); !ok || !p.Required {
 			t.Errorf("%s: key %s is not a required parameter", s.As, s.Key)
 		}
+		if s.RegistersStatuses != (s.As == asOrders) || s.StatusIsType != (s.As == asSimpleOrders) {
+			t.Errorf("%s: statuses registered %v, carried by type %v", s.As, s.RegistersStatuses, s.StatusIsType)
+		}
 		seen := map[string]bool{}
 		for _, p := range s.Parameters {
 			if seen[p.Name] || p.Doc == "" {

@@ -84,13 +84,14 @@ func contactsSchema() model.Schema {
 // writes it from the flow's client_type.
 func ordersSchema() model.Schema {
 	return model.Schema{
-		As:             asOrders,
-		Key:            "id",
-		Modes:          modes(),
-		Attributes:     true,
-		StatusTypes:    []string{"IN_PROGRESS", "PAID", "CANCELLED", "SPAM", "OTHER"},
-		NeedsAs:        asContacts,
-		NeedsParameter: "client_uniq_id",
+		As:                asOrders,
+		Key:               "id",
+		Modes:             modes(),
+		Attributes:        true,
+		StatusTypes:       []string{"IN_PROGRESS", "PAID", "CANCELLED", "SPAM", "OTHER"},
+		RegistersStatuses: true,
+		NeedsAs:           asContacts,
+		NeedsParameter:    "client_uniq_id",
 		Parameters: []model.Parameter{
 			{Name: "id", Type: model.TypeID, Required: true, Doc: "The order's id in the CRM."},
 			{Name: "client_uniq_id", Type: model.TypeID, Required: true, Doc: "uniq_id of the client, who must have been uploaded before."},
