@@ -140,7 +140,7 @@ func (m *mapper) base(kind model.Kind, e *entity) model.Base {
 		b.Source = string(source[0].Name)
 	}
 	for name, value := range map[string]loosejson.Text{
-		"created_by": e.CreatedBy, "group_id": e.GroupID, "loss_reason_id": e.LossReason,
+		"created_by": e.CreatedBy, "group_id": loosejson.Text(orNone(e.GroupID)), "loss_reason_id": e.LossReason,
 		"score": e.Score, "source_id": e.SourceID, "updated_by": e.UpdatedBy,
 	} {
 		if value != "" {

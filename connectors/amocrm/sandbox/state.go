@@ -150,7 +150,9 @@ func (t *table) coded(code string) *Field {
 }
 
 func (a *Account) furnish() {
-	text := func(id int64, name, code, kind string) Field { return Field{ID: id, Name: name, Code: code, Type: kind} }
+	text := func(id int64, name, code, kind string) Field {
+		return Field{ID: id, Name: name, Code: code, Type: kind}
+	}
 	work := []Enum{{718321, "Раб. тел.", "WORK"}, {718323, "Мобильный", "MOB"}, {718325, "Другой", "OTHER"}}
 	mail := []Enum{{718333, "Раб. e-mail", "WORK"}, {718335, "Личный", "PRIV"}, {718337, "Другой", "OTHER"}}
 	multi := func(id int64, name, code string, enums []Enum) Field {
