@@ -19,7 +19,7 @@ var (
 	recordRows = newBatch("project text, kind text, connection text, id text, seq bigint,"+
 		" created_at bigint, updated_at bigint, read_at bigint, deleted bigint, hash bytea,"+
 		" company_id text, contact_id text, deal_id text, employee_id text, lead_id text, data text", 32, 8)
-	touchedRows = newBatch("kind text, connection text, id text, updated_at bigint, read_at bigint", 64, 8)
+	touchedRows = newBatch("kind text, connection text, id text, updated_at bigint, read_at bigint")
 )
 
 // version is a record on its way into the database.

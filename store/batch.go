@@ -13,7 +13,8 @@ import (
 //
 // PostgreSQL gets one array for each column, whatever the number of rows.
 // SQLite gets VALUES in chunks of few different sizes, so that the statements
-// stay prepared.
+// stay prepared. UPDATE and DELETE take one row at a time there: with more,
+// SQLite may read the whole table and look for its rows in v.
 type batch struct {
 	names []string
 	types []string

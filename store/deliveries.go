@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"go.uber.org/zap"
@@ -11,7 +12,7 @@ import (
 )
 
 var (
-	verdictRows = newBatch("connection text, id text, row_key text, seq bigint, state bigint, needs text, cause text, error text", 64, 8)
+	verdictRows = newBatch("connection text, id text, row_key text, seq bigint, state bigint, needs text, cause text, error text")
 	rowKeyRows  = newBatch("row_key text", 64, 8)
 )
 
@@ -97,27 +98,66 @@ func (db *DB) SettleDue(ctx context.Context, project, flow string, verdicts []Ve
 // Deliveries lists rows by (flow, connection, id). Indexes: primary key,
 // deliveries_state, deliveries_refused, deliveries_row, deliveries_upload.
 func (db *DB) Deliveries(ctx context.Context, f DeliveryFilter) ([]Delivery, error) {
-	w := f.where()
-	if f.AfterID.ID != "" {
-		if f.Flow != "" {
-			w.and("(d.connection, d.id) > (?, ?)", f.AfterID.Connection, f.AfterID.ID)
-		} else {
-			w.and("(d.flow, d.connection, d.id) > (?, ?, ?)", f.AfterFlow, f.AfterID.Connection, f.AfterID.ID)
-		}
-	}
 	var out []Delivery
-	err := db.read("list deliveries", func(s *session) (err error) {
+	err := db.read("list deliveries", func(s *session) error {
+		w, err := s.matching(ctx, f)
+		if err != nil {
+			return err
+		}
+		if f.AfterID.ID != "" {
+			if f.Flow != "" {
+				w.and("(d.connection, d.id) > (?, ?)", f.AfterID.Connection, f.AfterID.ID)
+			} else {
+				w.and("(d.flow, d.connection, d.id) > (?, ?, ?)", f.AfterFlow, f.AfterID.Connection, f.AfterID.ID)
+			}
+		}
+		order := " ORDER BY d.flow, d.connection, d.id LIMIT ?"
+		if f.UploadID > 0 || len(f.RowKeys) > 0 {
+			// Few rows: sorting them is better than finding them in this order.
+			order = " ORDER BY d.flow || '', d.connection || '', d.id || '' LIMIT ?"
+		}
 		out, err = list(ctx, s, func(rows *sql.Rows, d *Delivery) error { return rows.Scan(d.dest()...) },
-			"SELECT "+deliveryColumns+" FROM deliveries d"+w.String()+" ORDER BY d.flow, d.connection, d.id LIMIT ?",
-			append(w.args, unbounded(f.Limit))...)
+			"SELECT "+deliveryColumns+" FROM deliveries d"+w.String()+order, append(w.args, unbounded(f.Limit))...)
 		return err
 	})
 	return out, err
 }
 
+// matching renders a filter.
+func (s *session) matching(ctx context.Context, f DeliveryFilter) (*where, error) {
+	w := f.where()
+	if len(f.IDs) == 0 {
+		return w, nil
+	}
+	// The primary key has flow and connection before the id. There are few of
+	// them, and each is one step of the index.
+	var flows, connections texts
+	flow, connection := f.Flow, ""
+	for {
+		err := s.get(ctx, []any{&flow, &connection}, `SELECT flow, connection FROM deliveries
+			WHERE project = ? AND (flow, connection) > (?, ?) ORDER BY flow, connection LIMIT 1`, f.Project, flow, connection)
+		if errors.Is(err, ErrNotFound) || err == nil && f.Flow != "" && flow != f.Flow {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		flows, connections = append(flows, flow), append(connections, connection)
+	}
+	if f.Flow == "" {
+		w.and("d.flow IN LIST(?)", flows)
+	}
+	w.and("d.connection IN LIST(?) AND d.id IN LIST(?)", connections, texts(f.IDs))
+	return w, nil
+}
+
 func (f DeliveryFilter) where() *where {
 	w := new(where)
-	w.and("d.project = ?", f.Project)
+	if f.UploadID > 0 {
+		w.and("d.upload_id = ? AND d.upload_id > 0 AND d.project || '' = ?", f.UploadID, f.Project)
+	} else {
+		w.and("d.project = ?", f.Project)
+	}
 	if f.Flow != "" {
 		w.and("d.flow = ?", f.Flow)
 	}
@@ -134,14 +174,8 @@ func (f DeliveryFilter) where() *where {
 	if !f.Until.IsZero() {
 		w.and("d.updated_at < ?", f.Until)
 	}
-	if len(f.IDs) > 0 {
-		w.and("d.id IN LIST(?)", texts(f.IDs))
-	}
 	if len(f.RowKeys) > 0 {
 		w.and("d.row_key <> '' AND d.row_key IN LIST(?)", texts(f.RowKeys))
-	}
-	if f.UploadID > 0 {
-		w.and("d.upload_id = ? AND d.upload_id > 0", f.UploadID)
 	}
 	return w
 }
@@ -218,10 +252,13 @@ func (db *DB) ReleaseWaitingFor(ctx context.Context, uploadID int64, flows []str
 // rows go too. Rows in an open upload become due when it is settled. The
 // filter's paging is not looked at.
 func (db *DB) Resend(ctx context.Context, f DeliveryFilter, forget, dryRun bool) (int, error) {
-	w := f.where()
 	count := 0
 	if dryRun {
 		err := db.read("count rows to send again", func(s *session) error {
+			w, err := s.matching(ctx, f)
+			if err != nil {
+				return err
+			}
 			return s.get(ctx, []any{&count}, "SELECT COUNT(*) FROM deliveries d"+w.String(), w.args...)
 		})
 		return count, err
@@ -232,7 +269,11 @@ func (db *DB) Resend(ctx context.Context, f DeliveryFilter, forget, dryRun bool)
 		set = `done_seq = 0, pending_seq = 0, needs = '', cause = '', error = '', attempts = 0, updated_at = ?,
 			hash = NULL, pending_hash = NULL, state = CASE WHEN d.state = 2 THEN 2 ELSE 0 END`
 	}
-	err := db.write(ctx, "send rows again", func(s *session) (err error) {
+	err := db.write(ctx, "send rows again", func(s *session) error {
+		w, err := s.matching(ctx, f)
+		if err != nil {
+			return err
+		}
 		count, err = s.exec(ctx, "UPDATE deliveries AS d SET "+set+w.String(), append([]any{s.now}, w.args...)...)
 		return err
 	})

@@ -166,7 +166,7 @@ func (db *DB) FlowCounts(ctx context.Context, project, flow string) (FlowCounts,
 	var out FlowCounts
 	err := db.read("count the rows of flow "+flow, func(s *session) error {
 		if err := s.get(ctx, []any{&out.Due, &out.Behind}, `SELECT
-			(SELECT COUNT(*) FROM deliveries WHERE project = ? AND flow = ? AND wanted_seq > done_seq AND state <> 2),
+			(SELECT COUNT(*) FROM deliveries WHERE project = ? AND flow = ? AND wanted_seq > 0 AND wanted_seq > done_seq AND state <> 2),
 			COALESCE((SELECT seq FROM feeds WHERE project = ?), 0) - COALESCE((SELECT cursor FROM flows WHERE project = ? AND flow = ?), 0)`,
 			project, flow, project, project, flow); err != nil {
 			return err

@@ -13,7 +13,7 @@ import (
 var (
 	journalRows = newBatch("project text, connection text, received_at bigint, method text, query text,"+
 		" header bytea, body bytea, remote text, state bigint, cause text, error text, note text, settled_at bigint", 32, 8)
-	settlementRows = newBatch("id bigint, state bigint, cause text, error text, note text", 32, 8)
+	settlementRows = newBatch("id bigint, state bigint, cause text, error text, note text")
 )
 
 const (

@@ -30,6 +30,31 @@ var readThrough = map[string]string{
 	"FROM leases WHERE holder <> '' AND until": "leases_held",
 }
 
+// found names the plans of queries that are run often or over much.
+var found = []struct{ statement, step string }{
+	{"FROM journal WHERE project = ? AND connection = ? AND state = 0 ORDER BY id", "SEARCH journal USING INDEX journal_new (state=? AND project=? AND connection=?)"},
+	{"FROM journal WHERE project = ? AND received_at >= ? GROUP BY", "journal_received (project=? AND received_at>?)"},
+	{"FROM refs WHERE project = ? AND connection = ? AND due_at <= ?", "refs_due (project=? AND connection=? AND due_at<?)"},
+	{"FROM records r WHERE r.project = ? AND r.seq > ? AND r.seq <= ?", "records_feed (project=? AND seq>? AND seq<?)"},
+	{"r.contact_id = c.id", "SEARCH c USING INDEX records_feed (project=? AND seq>? AND seq<?)"},
+	{"r.contact_id = c.id", "records_contact (project=? AND connection=? AND contact_id=? AND kind=?)"},
+	{"r.company_id = c.id", "records_company (project=? AND connection=? AND company_id=? AND kind=?)"},
+	{"FROM deliveries d CROSS JOIN records r WHERE d.project = ? AND d.flow = ? AND d.kind = ?", "SEARCH d USING INDEX deliveries_due (project=? AND flow=? AND wanted_seq>? AND wanted_seq<?)"},
+	{"COUNT(*) FROM deliveries WHERE project = ? AND flow = ? AND wanted_seq > 0", "deliveries_due (project=? AND flow=? AND wanted_seq>?)"},
+	{"FROM deliveries WHERE project = ? AND flow = ? GROUP BY state", "COVERING INDEX deliveries_state (project=? AND flow=?)"},
+	{"AND d.row_key = v.row_key", "deliveries_row (project=? AND flow=? AND row_key=?)"},
+	{"AND deliveries.row_key = v.row_key", "deliveries_row (project=? AND flow=? AND row_key=?)"},
+	{"state = 5 AND needs IN", "deliveries_needs (project=? AND flow=? AND needs=?)"},
+	{"FROM deliveries d CROSS JOIN records r WHERE d.upload_id = ?", "SEARCH d USING INDEX deliveries_upload (upload_id=? AND position>?)"},
+	{"WHERE d.upload_id = ? AND d.upload_id > 0 AND d.project || '' = ?", "deliveries_upload (upload_id=?)"},
+	{"UPDATE deliveries SET state = 1, done_seq = pending_seq", "deliveries_upload (upload_id=?)"},
+	{"FROM deliveries d WHERE d.project = ? AND d.flow = ? AND d.connection IN", "(project=? AND flow=? AND connection=? AND id=?)"},
+	{"AND d.state = 4 ORDER BY", "deliveries_refused (project=?)"},
+	{"FROM uploads WHERE status IN ('building'", "uploads_open"},
+	{"FROM uploads WHERE project = ? AND flow = ?", "uploads_flow (project=? AND flow=?)"},
+	{"FROM promises WHERE project = ? AND connection = ? AND link_id", "promises_linked (project=? AND connection=?)"},
+}
+
 var (
 	growing  = regexp.MustCompile(`^SCAN (journal|records|r|c|refs|deliveries|d|b|uploads|promises|snapshots|audit|sessions|usage|memories)\b`)
 	ownIndex = regexp.MustCompile(`AUTOMATIC`)
@@ -71,12 +96,39 @@ func TestSQLitePlans(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
+	seen := map[string]bool{}
 	for _, statement := range slices.Sorted(maps.Keys(statements)) {
-		for _, step := range explain(t, pool, statement) {
+		steps := explain(t, pool, statement)
+		checkFound(t, statement, steps, seen)
+		for _, step := range steps {
 			if (growing.MatchString(step) || ownIndex.MatchString(step)) && !allowed(statement) {
 				t.Errorf("%s\n  %s", strings.Join(strings.Fields(statement), " "), step)
 			}
 		}
+	}
+	for _, want := range found {
+		if !seen[want.statement] {
+			t.Errorf("no statement holds %q", want.statement)
+		}
+	}
+}
+
+// checkFound compares a plan with what is written in found.
+func checkFound(t *testing.T, statement string, steps []string, seen map[string]bool) {
+	t.Helper()
+	flat, plan := strings.Join(strings.Fields(statement), " "), strings.Join(steps, "\n  ")
+	for _, want := range found {
+		if strings.Contains(flat, want.statement) {
+			seen[want.statement] = true
+			if !strings.Contains(plan, want.step) {
+				t.Errorf("%s\n  %s\nwant %s", flat, plan, want.step)
+			}
+		}
+	}
+	// A row of v leads to a row of the table.
+	if strings.HasPrefix(flat, "WITH v(") && !strings.Contains(flat, "INSERT") &&
+		!regexp.MustCompile(`SEARCH \w+ USING .*\((\w+=\? AND \w+=\? AND \w+=\?.*|rowid=\?)\)`).MatchString(plan) {
+		t.Errorf("%.400s\n  %s", flat, plan)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 
 var (
 	refRows     = newBatch("kind text, id text", 64, 8)
-	pendingRows = newBatch("kind text, id text, version bigint", 64, 8)
+	pendingRows = newBatch("kind text, id text, version bigint")
 )
 
 // RequestRefs asks for records to be read again. A reference that is asked for

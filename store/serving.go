@@ -113,7 +113,7 @@ func (db *DB) LinkPromise(ctx context.Context, project, connection, orderID stri
 // Promises gives the promised ids of records, as far as they are linked. Index:
 // promises_linked.
 func (db *DB) Promises(ctx context.Context, project, connection string) (map[model.Key]string, error) {
-	out := map[model.Key]string{}
+	out, numbers := map[model.Key]string{}, map[model.Key]int64{}
 	err := db.read("read the promises of connection "+connection, func(s *session) error {
 		return s.query(ctx, func(rows *sql.Rows) error {
 			var key model.Key
@@ -122,12 +122,12 @@ func (db *DB) Promises(ctx context.Context, project, connection string) (map[mod
 				return err
 			}
 			// Where two promises became one record, the first one is its name for good.
-			if _, ok := out[key]; !ok {
-				out[key] = promisedID(number)
+			if first, ok := numbers[key]; !ok || number < first {
+				numbers[key], out[key] = number, promisedID(number)
 			}
 			return nil
 		}, `SELECT link_connection, link_kind, link_id, number FROM promises
-			WHERE project = ? AND connection = ? AND link_id <> '' ORDER BY number`, project, connection)
+			WHERE project = ? AND connection = ? AND link_id <> ''`, project, connection)
 	})
 	return out, err
 }

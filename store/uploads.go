@@ -12,9 +12,9 @@ import (
 )
 
 var (
-	sendingRows = newBatch("connection text, id text, row_key text, seq bigint, hash bytea, position bigint", 64, 8)
-	refusalRows = newBatch("row_key text, cause text, error text", 64, 8)
-	createdRows = newBatch("row_key text, remote_id text", 64, 8)
+	sendingRows = newBatch("connection text, id text, row_key text, seq bigint, hash bytea, position bigint")
+	refusalRows = newBatch("row_key text, cause text, error text")
+	createdRows = newBatch("row_key text, remote_id text")
 )
 
 const (
@@ -181,8 +181,9 @@ func (db *DB) AcceptUpload(ctx context.Context, u Upload, refused []RowRefusal, 
 		ids.add(key, created[key])
 	}
 	return db.write(ctx, fmt.Sprintf("accept upload %d", u.ID), func(s *session) error {
+		// The plus signs keep SQLite from finding the row by anything but its key.
 		const itsRow = ` FROM v WHERE deliveries.project = ? AND deliveries.flow = ? AND deliveries.row_key = v.row_key
-			AND deliveries.row_key <> '' AND deliveries.upload_id = ? AND deliveries.state = 2`
+			AND deliveries.row_key <> '' AND +deliveries.upload_id = ? AND +deliveries.state = 2`
 		if _, err := s.execEach(ctx, ids, "UPDATE deliveries SET remote_id = v.remote_id"+itsRow, u.Project, u.Flow, u.ID); err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ CREATE TABLE journal (
     note        TEXT COLLATE "C" NOT NULL DEFAULT '',
     settled_at  BIGINT  NOT NULL DEFAULT 0
 );
-CREATE INDEX journal_new ON journal (project, connection, id, received_at) WHERE state = 0;
+CREATE INDEX journal_new ON journal (state, project, connection, id, received_at) WHERE state = 0;
 CREATE INDEX journal_list ON journal (project, id);
 CREATE INDEX journal_connection ON journal (project, connection, id);
 CREATE INDEX journal_received ON journal (project, received_at);
@@ -130,7 +130,7 @@ CREATE TABLE deliveries (
     updated_at   BIGINT  NOT NULL DEFAULT 0,
     PRIMARY KEY (project, flow, connection, id)
 );
-CREATE INDEX deliveries_due ON deliveries (project, flow, wanted_seq) WHERE wanted_seq > done_seq AND state <> 2;
+CREATE INDEX deliveries_due ON deliveries (project, flow, wanted_seq, done_seq, state) WHERE wanted_seq > done_seq AND state <> 2;
 CREATE INDEX deliveries_state ON deliveries (project, flow, state, connection, id);
 CREATE INDEX deliveries_refused ON deliveries (project, flow, connection, id) WHERE state = 4;
 CREATE INDEX deliveries_row ON deliveries (project, flow, row_key) WHERE row_key <> '';
@@ -225,7 +225,7 @@ CREATE TABLE promises (
     PRIMARY KEY (project, number)
 );
 CREATE UNIQUE INDEX promises_dedup ON promises (project, connection, dedup_key) WHERE dedup_key <> '';
-CREATE INDEX promises_linked ON promises (project, connection, number) WHERE link_id <> '';
+CREATE INDEX promises_linked ON promises (project, connection) WHERE link_id <> '';
 
 CREATE TABLE usage (
     name  TEXT COLLATE "C" NOT NULL,
