@@ -52,10 +52,15 @@ func (c *call) complete(ctx context.Context) ([]connectors.PullSource, error) {
 	if reason == "" {
 		return sources, nil
 	}
+	return nil, c.incomplete(ctx, reason)
+}
+
+// incomplete refuses for now and lets the operator know.
+func (c *call) incomplete(ctx context.Context, reason string) error {
 	if err := c.desk.Alert(ctx, model.CauseIncomplete, reason+"; Roistat is told to come back later, so that it deletes nothing."); err != nil {
-		return nil, err
+		return err
 	}
-	return nil, refuse(http.StatusServiceUnavailable, model.CauseIncomplete, "%s, please repeat later", reason)
+	return refuse(http.StatusServiceUnavailable, model.CauseIncomplete, "%s, please repeat later", reason)
 }
 
 // baseline is what a complete answer held.

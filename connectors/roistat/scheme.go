@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -212,8 +211,7 @@ func (c *call) scheme(ctx context.Context) (*schemeAnswer, error) {
 	}
 	for _, s := range sources {
 		if s.Importing && len(b.perConn[s.Connection].statuses) == 0 {
-			return nil, refuse(http.StatusServiceUnavailable, model.CauseIncomplete,
-				"Connection %s is still loading its statuses, please repeat later", s.Connection)
+			return nil, c.incomplete(ctx, "Connection "+s.Connection+" is still loading its statuses")
 		}
 	}
 	if err := c.lookForStatuses(ctx, b); err != nil {

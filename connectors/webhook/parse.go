@@ -167,11 +167,30 @@ func (t *tree) object(depth int) (any, error) {
 
 // parseForm reads plain forms and those of PHP, a[b][0]=v.
 func parseForm(text []byte) (any, *model.Error) {
-	form, err := phpform.Parse(text, phpform.Limits{MaxBytes: maxBytes, MaxKeys: maxValues, Windows1251: true})
+	form, err := phpform.Parse(mend(text), phpform.Limits{MaxBytes: maxBytes, MaxKeys: maxValues, Windows1251: true})
 	if err != nil {
 		return nil, refuse(model.CauseOf(err), "%w", err)
 	}
 	return fromForm(form, true), nil
+}
+
+// mend escapes lone percent signs: "100%" in one field must not cost the others.
+func mend(text []byte) []byte {
+	if bytes.IndexByte(text, '%') < 0 {
+		return text
+	}
+	out := make([]byte, 0, len(text)+16)
+	for i, c := range text {
+		out = append(out, c)
+		if c == '%' && !(i+2 < len(text) && isHex(text[i+1]) && isHex(text[i+2])) {
+			out = append(out, "25"...)
+		}
+	}
+	return out
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
 // fromForm makes a list of what has the keys 0, 1, 2…, and a map of the rest.

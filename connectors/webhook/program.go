@@ -48,6 +48,7 @@ func (c *Connector) compile(key, source string, wrong *mistakes) *vm.Program {
 		expr.Function("json", func(p ...any) (any, error) { return jsonInside(p[0]) }, new(func(any) any)),
 		expr.Function("number", func(p ...any) (any, error) { return numberOf(p[0]) }, new(func(any) any)),
 		expr.Function("phone", func(p ...any) (any, error) { return c.phoneOf(p[0]) }, new(func(any) any)),
+		expr.Function("yes", func(p ...any) (any, error) { return truth(p[0]) }, new(func(any) bool)),
 		expr.Function("text", func(p ...any) (any, error) { return text(p[0]) }, new(func(any) string)),
 	)
 	if err != nil {
@@ -62,7 +63,12 @@ func (c *Connector) compile(key, source string, wrong *mistakes) *vm.Program {
 	return program
 }
 
-var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+// values are what may be a part of the payload in the engine's errors: texts in
+// quotes and in brackets, long numbers, addresses.
+var values = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|\([^()]*[^()\d:][^()]*\)|\S*(?:@|\d{5})\S*`)
+
+// scrub takes values out of an error, which may be somebody's.
+func scrub(text string) string { return values.ReplaceAllString(text, "(…)") }
 
 // run evaluates an expression. A panic of the engine is an error of this
 // expression and nothing more.
@@ -75,10 +81,9 @@ func run(program *vm.Program, env map[string]any) (value any, err error) {
 	machine := vm.VM{MemoryBudget: maxWork}
 	value, err = machine.Run(program, env)
 	if err != nil {
-		// The first line only: the rest draws the expression. Values in quotes may be
-		// somebody's.
+		// The first line only: the rest draws the expression.
 		line, _, _ := strings.Cut(err.Error(), "\n")
-		return nil, errors.New(quoted.ReplaceAllString(line, "a value"))
+		return nil, errors.New(scrub(line))
 	}
 	return value, nil
 }
@@ -98,6 +103,17 @@ func (forgiving) Visit(node *ast.Node) {
 			Callee:    &ast.IdentifierNode{Value: "at"},
 			Arguments: []ast.Node{n.Node, n.Property},
 		})
+	case *ast.ConditionalNode:
+		n.Cond = yes(n.Cond)
+	case *ast.UnaryNode:
+		if n.Operator == "!" || n.Operator == "not" {
+			n.Node = yes(n.Node)
+		}
+	case *ast.BinaryNode:
+		switch n.Operator {
+		case "&&", "||", "and", "or":
+			n.Left, n.Right = yes(n.Left), yes(n.Right)
+		}
 	case *ast.CallNode:
 		// A method, of what an expression made: received_at.UTC().Unix().
 		if callee, ok := n.Callee.(*ast.CallNode); ok && len(callee.Arguments) == 2 {
@@ -106,6 +122,11 @@ func (forgiving) Visit(node *ast.Node) {
 			}
 		}
 	}
+}
+
+// yes makes a condition of what may be nothing, 1 or "yes".
+func yes(node ast.Node) ast.Node {
+	return &ast.CallNode{Callee: &ast.IdentifierNode{Value: "yes"}, Arguments: []ast.Node{node}}
 }
 
 // at is a.b and a[b] for anything.

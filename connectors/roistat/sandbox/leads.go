@@ -49,6 +49,7 @@ type pushed struct {
 	lead    Lead
 	orderID string
 	tries   int
+	seen    bool // the order was exported once
 }
 
 func (l Lead) params() url.Values {
@@ -154,13 +155,26 @@ func (s *Sandbox) pushed(which func(*pushed) bool) []*pushed {
 	return list
 }
 
-// acknowledged lists the orders that the hub has promised.
-func (s *Sandbox) acknowledged() []string {
-	var ids []string
-	for _, p := range s.pushed(func(p *pushed) bool { return p.orderID != "" }) {
-		ids = append(ids, p.orderID)
+// acknowledged lists leads whose orders were promised and not seen yet.
+func (s *Sandbox) acknowledged() []*pushed {
+	return s.pushed(func(p *pushed) bool { return p.orderID != "" && !p.seen })
+}
+
+// checkPromised wants every promised order to be exported. After that it may go
+// the way of all orders.
+func (s *Sandbox) checkPromised(promised []*pushed, orders map[string]Order, since time.Time) {
+	for _, p := range promised {
+		_, ok := orders[p.orderID]
+		if !ok && !p.lead.Created.IsZero() && p.lead.Created.Before(since) {
+			continue
+		}
+		if !ok {
+			s.violate("lead order %s was promised and is not exported", p.orderID)
+		}
+		s.mu.Lock()
+		p.seen = true
+		s.mu.Unlock()
 	}
-	return ids
 }
 
 // Probe tries what only a careless or a hostile caller does: wrong credentials,

@@ -108,11 +108,7 @@ func (s *Sandbox) RunSince(ctx context.Context, base string, since time.Time) (R
 	if err := s.checkLinks(ctx, base, since, scheme, orders, clients); err != nil {
 		return report, err
 	}
-	for _, id := range promised {
-		if _, ok := orders[id]; !ok {
-			s.violate("lead order %s was promised and is not exported", id)
-		}
-	}
+	s.checkPromised(promised, orders, since)
 	s.apply(orders, since, &report)
 	return report, s.repeat(ctx, base, &report)
 }
