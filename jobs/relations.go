@@ -64,10 +64,9 @@ func relationKey(b *model.Base, kind model.Kind) (model.Key, bool) {
 	return model.Key{Connection: b.Connection, Kind: kind, ID: id}, id != ""
 }
 
+// relate fills in one relation. A deleted client is still the one whose order
+// it was: the destination knows it by its id.
 func relate(rel *flow.Relations, kind model.Kind, record model.Record) {
-	if record == nil || record.Meta().Deleted {
-		return
-	}
 	switch r := record.(type) {
 	case *model.Company:
 		rel.Company = r

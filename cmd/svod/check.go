@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -125,7 +126,7 @@ func usesOAuth(cfg *config.Config, project, connection string) bool {
 	for _, p := range cfg.Projects {
 		for _, c := range p.Connections {
 			if p.ID == project && c.ID == connection {
-				return c.Settings.Has("oauth")
+				return slices.Contains(c.Settings.Keys(), "oauth")
 			}
 		}
 	}

@@ -120,9 +120,6 @@ func (b *setupBuilder) flow(p *config.Project, f *config.Flow, project *jobs.Pro
 		broken = broken || problem.Severity == flow.SeverityError
 		b.problem(lineOf(f, problem.Key), problem.Severity == flow.SeverityWarning, "flows."+f.ID+"."+problem.Key, "%s", problem.Message)
 	}
-	if schema.NeedsAs != "" && !fedWith(p, f.To, schema.NeedsAs) {
-		b.problem(f.Line, true, "flows."+f.ID, "rows of %s name clients, and no flow uploads %s to %s; unless they get there otherwise, add one", f.As, schema.NeedsAs, f.To)
-	}
 	if broken {
 		return nil
 	}
@@ -138,15 +135,6 @@ func lineOf(f *config.Flow, key string) int {
 		key = key[:max(strings.LastIndexAny(key, ".["), 0)]
 	}
 	return f.Line
-}
-
-func fedWith(p *config.Project, to, as string) bool {
-	for _, f := range p.Flows {
-		if f.To == to && f.As == as {
-			return true
-		}
-	}
-	return false
 }
 
 func specs(p *config.Project) []model.FlowSpec {
