@@ -88,3 +88,9 @@ func TestPostgresPair(t *testing.T) {
 		return pair
 	})
 }
+
+func BenchmarkPostgresAppendJournal(b *testing.B) { benchmarkAppendJournal(b, openPostgres) }
+func BenchmarkPostgresApplyRecords(b *testing.B)  { benchmarkApplyRecords(b, openPostgres) }
+func BenchmarkPostgresDueDeliveries(b *testing.B) { benchmarkDueDeliveries(b, openPostgres) }
+func BenchmarkPostgresFanOut(b *testing.B)        { benchmarkFanOut(b, openPostgres) }
+func BenchmarkPostgresUpload(b *testing.B)        { benchmarkUpload(b, openPostgres) }
