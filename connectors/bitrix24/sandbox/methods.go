@@ -247,7 +247,9 @@ func (p *Portal) fromItem(kind string, fields map[string]any, updating bool) map
 	for name, v := range fields {
 		if name == "fm" {
 			byType := map[string][]any{}
-			for key, x := range asMap(v) {
+			entries := asMap(v)
+			for _, key := range keysInOrder(entries) {
+				x := entries[key]
 				typ := text(child(x, "typeId"))
 				one := map[string]any{"VALUE": text(child(x, "value")), "VALUE_TYPE": text(child(x, "valueType"))}
 				if _, err := strconv.Atoi(key); err == nil && updating {
