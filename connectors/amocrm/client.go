@@ -307,13 +307,13 @@ func explain(body []byte) string {
 // plain lets names of codes and paths through and nothing that could be data.
 func plain(text string) string {
 	if len(text) > 80 {
-		text = text[:80]
+		return "?"
 	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("._-[]", r):
-			return r
+	letters := strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+	for _, r := range text {
+		if !letters && (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("._-[]", r) {
+			return "?"
 		}
-		return -1
-	}, text)
+	}
+	return text
 }
