@@ -123,6 +123,10 @@ func (c *Connector) statuses(ctx context.Context) ([]status, error) {
 	if f != nil {
 		return nil, f.classify("crm.status.list", c.deps.Now())
 	}
+	return c.readStatuses(all), nil
+}
+
+func (c *Connector) readStatuses(all []json.RawMessage) []status {
 	var out []status
 	for _, raw := range all {
 		var s status
@@ -132,7 +136,7 @@ func (c *Connector) statuses(ctx context.Context) ([]status, error) {
 		}
 		out = append(out, s)
 	}
-	return out, nil
+	return out
 }
 
 const (
@@ -173,23 +177,23 @@ func (c *Connector) referenceBase(kind model.Kind, id string) model.Base {
 	return model.Base{Kind: kind, Connection: c.deps.Connection, ID: id, ReadAt: c.deps.Now()}
 }
 
+// category is a pipeline as either method gives it.
+type category struct {
+	ID        loosejson.Text `json:"id"`
+	Name      loosejson.Text `json:"name"`
+	Sort      loosejson.Int  `json:"sort"`
+	UpperID   loosejson.Text `json:"ID"`
+	UpperName loosejson.Text `json:"NAME"`
+	UpperSort loosejson.Int  `json:"SORT"`
+}
+
 // pipelines lists those of deals; id 0 is the default one.
 func (c *Connector) pipelines(ctx context.Context) ([]model.Record, error) {
 	replies, _, err := c.batch(ctx, []command{{method: "crm.category.list", query: fields("entityTypeId", "2")}}, reading)
 	if err != nil {
 		return nil, err
 	}
-	type category struct {
-		Lower     loosejson.Text `json:"id"`
-		LowerName loosejson.Text `json:"name"`
-		LowerSort loosejson.Int  `json:"sort"`
-		Upper     loosejson.Text `json:"ID"`
-		UpperName loosejson.Text `json:"NAME"`
-		UpperSort loosejson.Int  `json:"SORT"`
-	}
-	var found loosejson.List[category]
-	f := replies[0].fault
-	switch {
+	switch f := replies[0].fault; {
 	case f == nil:
 		var wrapped struct {
 			Categories loosejson.List[category] `json:"categories"`
@@ -197,40 +201,43 @@ func (c *Connector) pipelines(ctx context.Context) ([]model.Record, error) {
 		if err := loosejson.Unmarshal(replies[0].result, &wrapped); err != nil {
 			return nil, err
 		}
-		found = wrapped.Categories
-	case f.methodMissing(): // an old box: this list leaves the default one out (§7.8)
-		all, f, err := c.listAll(ctx, command{method: "crm.dealcategory.list"})
-		if err != nil {
-			return nil, err
-		}
-		if f != nil {
-			return nil, f.classify("crm.dealcategory.list", c.deps.Now())
-		}
-		found = append(found, category{Lower: "0", LowerName: "0"})
-		for _, raw := range all {
-			var one category
-			if loosejson.Unmarshal(raw, &one) == nil {
-				found = append(found, one)
-			}
-		}
-	default:
+		return c.pipelineRecords(wrapped.Categories), nil
+	case !f.methodMissing():
 		return nil, f.classify("crm.category.list", c.deps.Now())
 	}
+	// An old box: its list leaves the default pipeline out (§7.8).
+	all, f, err := c.listAll(ctx, command{method: "crm.dealcategory.list"})
+	if err != nil {
+		return nil, err
+	}
+	if f != nil {
+		return nil, f.classify("crm.dealcategory.list", c.deps.Now())
+	}
+	found := []category{{ID: "0", Name: "0"}}
+	for _, raw := range all {
+		var one category
+		if loosejson.Unmarshal(raw, &one) == nil {
+			found = append(found, one)
+		}
+	}
+	return c.pipelineRecords(found), nil
+}
+
+func (c *Connector) pipelineRecords(found []category) []model.Record {
 	var out []model.Record
 	for _, one := range found {
-		id, name, sort := one.Lower, one.LowerName, one.LowerSort
-		if id == "" {
-			id, name, sort = one.Upper, one.UpperName, one.UpperSort
+		if one.ID == "" {
+			one.ID, one.Name, one.Sort = one.UpperID, one.UpperName, one.UpperSort
 		}
-		if id == "" {
+		if one.ID == "" {
 			continue
 		}
 		out = append(out, &model.Reference{
-			Base: c.referenceBase(model.KindPipeline, id.String()), Name: name.String(), Sort: int(sort.Value),
-			Of: model.KindDeal, PipelineID: id.String(),
+			Base: c.referenceBase(model.KindPipeline, one.ID.String()), Name: one.Name.String(), Sort: int(one.Sort.Value),
+			Of: model.KindDeal, PipelineID: one.ID.String(),
 		})
 	}
-	return out, nil
+	return out
 }
 
 // employees lists users. Which keys come depends on the rights (§7.12); without
@@ -247,6 +254,10 @@ func (c *Connector) employees(ctx context.Context) ([]model.Record, error) {
 		}
 		return nil, f.classify("user.get", c.deps.Now())
 	}
+	return c.employeeRecords(all), nil
+}
+
+func (c *Connector) employeeRecords(all []json.RawMessage) []model.Record {
 	var out []model.Record
 	for _, raw := range all {
 		var u struct {
@@ -271,7 +282,7 @@ func (c *Connector) employees(ctx context.Context) ([]model.Record, error) {
 			Emails: identity.Emails([]string{u.Email.String()}),
 		})
 	}
-	return out, nil
+	return out
 }
 
 // fieldRecords describe the fields of each kind, directories as choices.

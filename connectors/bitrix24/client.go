@@ -30,6 +30,7 @@ var (
 
 const (
 	maxBatch  = 50               // commands in a batch
+	minBatch  = 5                // to which batches shrink when calls are cut
 	pageSize  = 50               // rows of a list
 	callTime  = 65 * time.Second // the cloud cuts a call after 60 s
 	busyAfter = 400              // operating seconds of 480 after which a method rests
@@ -331,6 +332,7 @@ func (c *Connector) batch(ctx context.Context, commands []command, in intent) (r
 		methods[i] = one.method
 	}
 	out, err := c.call(ctx, "batch", map[string]any{"halt": 0, "cmd": cmd}, in, methods...)
+	c.narrow(len(commands), err)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -355,6 +357,24 @@ func (c *Connector) batch(ctx context.Context, commands []command, in intent) (r
 		}
 	}
 	return replies, cmp.Or(out.Time.Start.Time, c.deps.Now()), nil
+}
+
+// width is how many commands a batch of reads should have at present.
+func (c *Connector) width() int { return max(minBatch, maxBatch-int(c.narrowed.Load())) }
+
+// narrow makes batches smaller when they are cut off, because a call may take no
+// longer than 60 s (§5.1), and wider again as they succeed.
+func (c *Connector) narrow(commands int, err error) {
+	switch {
+	case err == nil:
+		if n := c.narrowed.Load(); n > 0 && commands >= c.width() {
+			c.narrowed.CompareAndSwap(n, max(0, n-5))
+		}
+	case model.CauseOf(err) == model.CauseNetwork || model.CauseOf(err) == model.CauseRemoteFailure:
+		if commands > minBatch {
+			c.narrowed.Store(int64(maxBatch - max(minBatch, commands/2)))
+		}
+	}
 }
 
 func readReply(result, failure json.RawMessage) reply {

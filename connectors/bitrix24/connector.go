@@ -33,6 +33,8 @@ type Connector struct {
 	do func(context.Context, outbound.Request) (outbound.Response, error)
 	// strikes counts refusals for too many requests since the last good answer.
 	strikes atomic.Int64
+	// narrowed is by how many commands batches are smaller than they may be.
+	narrowed atomic.Int64
 }
 
 var (

@@ -33,7 +33,9 @@ func (c *Connector) Fetch(ctx context.Context, refs []model.Ref) (connectors.Fet
 	if err != nil {
 		return out, err
 	}
-	for part := range slices.Chunk(questions, maxBatch) {
+	for len(questions) > 0 {
+		part := questions[:min(c.width(), len(questions))]
+		questions = questions[len(part):]
 		again, err := c.fetchBatch(ctx, family, part, known, &out)
 		if again {
 			family = readClassic

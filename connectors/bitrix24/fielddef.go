@@ -31,6 +31,10 @@ func (c *Connector) fieldDefs(ctx context.Context) (map[model.Kind][]fieldDef, e
 	if err != nil {
 		return nil, err
 	}
+	return c.fieldDefsOf(ctx, family)
+}
+
+func (c *Connector) fieldDefsOf(ctx context.Context, family string) (map[model.Kind][]fieldDef, error) {
 	var commands []command
 	for _, e := range entities {
 		one := command{method: "crm." + e.name + ".fields"}
@@ -50,7 +54,7 @@ func (c *Connector) fieldDefs(ctx context.Context) (map[model.Kind][]fieldDef, e
 		if again, err := c.fallBack(ctx, family, described.fault); err != nil {
 			return nil, err
 		} else if again {
-			return c.fieldDefs(ctx)
+			return c.fieldDefsOf(ctx, readClassic)
 		}
 		if f := described.fault; f != nil && !f.denied() {
 			return nil, f.classify(commands[2*i].method, c.deps.Now())
@@ -59,7 +63,7 @@ func (c *Connector) fieldDefs(ctx context.Context) (map[model.Kind][]fieldDef, e
 		if labels.fault == nil {
 			readUserFields(defs, labels.result)
 		}
-		for _, code := range slices.Sorted(maps.Keys(defs)) {
+		for _, code := range sortedCodes(defs) {
 			out[e.kind] = append(out[e.kind], *defs[code])
 		}
 	}
@@ -195,3 +199,5 @@ func firstText(texts ...string) string {
 	}
 	return ""
 }
+
+func sortedCodes(defs map[string]*fieldDef) []string { return slices.Sorted(maps.Keys(defs)) }

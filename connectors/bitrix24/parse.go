@@ -61,7 +61,7 @@ func (c *Connector) Receive(d connectors.Delivery) (connectors.Intake, error) {
 	}
 	parts := entityEvent.FindStringSubmatch(h.event)
 	if parts == nil {
-		return connectors.Intake{}, model.Errorf(model.ClassPermanent, model.CauseUnknownEvent, "the event %s is of no use to the hub", clip(h.event))
+		return connectors.Intake{}, model.Errorf(model.ClassPermanent, model.CauseUnknownEvent, "the event %s is of no use to the hub", tidy(clip(h.event)))
 	}
 	kind := eventKinds[parts[1]]
 	out := connectors.Intake{Note: h.event + " " + string(kind)}

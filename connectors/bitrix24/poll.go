@@ -118,7 +118,7 @@ func (c *Connector) poll(ctx context.Context, s stream, cur cursor) (connectors.
 // chain makes the commands of one call: counts first, where the import's total
 // is not known yet, then pages that each begin behind the last row of the one
 // before.
-func (s stream) chain(family string, cur cursor) (counts, pages []command) {
+func (s stream) chain(family string, cur cursor, width int) (counts, pages []command) {
 	make1 := func(e entity, l listing) command {
 		if s.name == streamStages {
 			return e.history(l)
@@ -130,7 +130,7 @@ func (s stream) chain(family string, cur cursor) (counts, pages []command) {
 			counts = append(counts, make1(e, listing{count: true}))
 		}
 	}
-	n := maxBatch - len(counts)
+	n := width - len(counts)
 	switch {
 	case cur.Phase == phaseChanges && cur.After == 0:
 		n = shortChain
@@ -161,7 +161,7 @@ func (s stream) lastOf(family, name string) string {
 }
 
 func (c *Connector) pollChain(ctx context.Context, family string, s stream, cur cursor, known tracking) (page connectors.Page, again bool, err error) {
-	counts, pages := s.chain(family, cur)
+	counts, pages := s.chain(family, cur, c.width())
 	readAt := c.deps.Now()
 	replies, at, err := c.batch(ctx, append(counts, pages...), reading)
 	if err != nil {

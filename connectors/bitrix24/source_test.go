@@ -238,11 +238,11 @@ func TestImportThenChanges(t *testing.T) {
 func TestChangesDuringPolling(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{sandbox: map[string]string{"limit_scale": "0", "operating_cost": "0"}})
-	for range 600 {
+	for range 300 {
 		r.portal.AddDeal(nil)
 	}
 	cursor, last := "", map[string]time.Time{}
-	for round := range 60 {
+	for round := range 40 {
 		page, err := r.Poll(t.Context(), "deal", cursor)
 		if err != nil {
 			t.Fatal(err)
@@ -252,9 +252,9 @@ func TestChangesDuringPolling(t *testing.T) {
 			last[rec.Meta().ID] = rec.Meta().UpdatedAt
 		}
 		r.clock.Add(time.Minute)
-		if round < 40 {
+		if round < 25 {
 			for i := range 20 {
-				r.portal.UpdateDeal(1+(round*37+i*29)%600, sandbox.Fields{"OPPORTUNITY": fmt.Sprint(round)})
+				r.portal.UpdateDeal(1+(round*37+i*29)%300, sandbox.Fields{"OPPORTUNITY": fmt.Sprint(round)})
 			}
 		}
 	}
@@ -393,5 +393,45 @@ func TestChainIgnoresWrappedPages(t *testing.T) {
 	page, err := r.Poll(context.Background(), "lead", "")
 	if err != nil || len(page.Records) != 75 {
 		t.Fatalf("%d records, %v", len(page.Records), err)
+	}
+}
+
+// Calls that are cut off make batches smaller, down to five commands, and
+// answers make them wider again.
+func TestBatchesNarrow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{sandbox: map[string]string{"limit_scale": "0"}})
+	var refs []model.Ref
+	for range 600 {
+		refs = append(refs, refsTo(model.KindDeal, r.portal.AddDeal(nil))...)
+	}
+	if _, err := r.trackingFields(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.portal.Inject(sandbox.Fault{Method: "batch", HTML: true, Status: 504, Times: 1})
+	if _, err := r.Fetch(t.Context(), refs); model.ClassOf(err) != model.ClassTemporary {
+		t.Fatalf("got %v", err)
+	}
+	if w := r.width(); w != 6 {
+		t.Errorf("twelve commands were cut; now %d", w)
+	}
+	before := r.portal.Calls("batch")
+	if got, err := r.Fetch(t.Context(), refs); err != nil || len(got.Records) != 600 {
+		t.Fatalf("%d records, %v", len(got.Records), err)
+	}
+	if n := r.portal.Calls("batch") - before; n != 2 { // six commands, and six of eleven
+		t.Errorf("%d calls", n)
+	}
+	for range 100 {
+		r.narrow(50, model.Errorf(model.ClassTemporary, model.CauseNetwork, "cut"))
+	}
+	if w := r.width(); w != 25 {
+		t.Errorf("fifty commands were cut; now %d", w)
+	}
+	for range 10 {
+		r.narrow(50, nil)
+	}
+	if w := r.width(); w != 50 {
+		t.Errorf("after good answers %d", w)
 	}
 }
