@@ -17,6 +17,7 @@ import (
 
 // fakeDesk is a desk in memory.
 type fakeDesk struct {
+	refs      []*model.Reference
 	records   map[model.Key]model.Record
 	snapshots map[string][]byte
 	promised  map[string]string
@@ -40,6 +41,10 @@ func newDesk(sources ...string) *fakeDesk {
 
 func (d *fakeDesk) put(records ...model.Record) {
 	for _, r := range records {
+		if ref, ok := r.(*model.Reference); ok {
+			d.refs = append(d.refs, ref)
+			continue
+		}
 		d.records[r.Meta().Key()] = r
 	}
 }
@@ -50,9 +55,9 @@ func (d *fakeDesk) Sources(context.Context) ([]connectors.PullSource, error) {
 
 func (d *fakeDesk) References(_ context.Context, connection string, kind model.Kind) ([]*model.Reference, error) {
 	var out []*model.Reference
-	for key, r := range d.records {
-		if key.Connection == connection && key.Kind == kind && !r.Meta().Deleted {
-			out = append(out, r.(*model.Reference))
+	for _, r := range d.refs {
+		if r.Connection == connection && r.Kind == kind && !r.Deleted {
+			out = append(out, r)
 		}
 	}
 	return out, d.down

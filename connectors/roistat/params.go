@@ -157,5 +157,8 @@ func (p params) data() model.Fields {
 			fields[name] = text
 		}
 	}
+	if len(fields) == 0 {
+		return nil
+	}
 	return fields
 }

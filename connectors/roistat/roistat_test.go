@@ -253,7 +253,7 @@ func TestOddDataOfLeads(t *testing.T) {
 	}{
 		"empty":        {"", "null"},
 		"empty list":   {"[]", "null"},
-		"empty object": {"{}", "{}"},
+		"empty object": {"{}", "null"},
 		"null":         {"null", "null"},
 		"no JSON":      {"page=http://x", `{"data":"page=http://x"}`},
 		"a list":       {`["a"]`, `{"data":"[\"a\"]"}`},

@@ -28,7 +28,7 @@ const (
 	listLives    = 2 * time.Hour
 	listServes   = time.Hour // younger ones may be taken up by a new run
 	runIdles     = 10 * time.Minute
-	chunkEntries = 20000
+	chunkEntries = 10000
 	maxRuns      = 12
 	batchSize    = 1000
 )

@@ -17,6 +17,7 @@ type Store interface {
 	ApplyRecords(ctx context.Context, project string, records []model.Record) (store.Applied, error)
 	ChangedKeys(ctx context.Context, project string, connections []string, kind model.Kind, since time.Time) ([]model.Key, error)
 	ConnectionStates(ctx context.Context, project string) ([]store.ConnectionState, error)
+	Deliveries(ctx context.Context, f store.DeliveryFilter) ([]store.Delivery, error)
 	LinkPromise(ctx context.Context, project, connection, orderID string, key model.Key) error
 	LiveIDs(ctx context.Context, project, connection string, kind model.Kind) ([]string, error)
 	PollStates(ctx context.Context, project string) ([]store.PollState, error)
@@ -27,6 +28,7 @@ type Store interface {
 	SaveSnapshot(ctx context.Context, project, connection, name string, data []byte, expires time.Time) error
 	SetConnectionStatus(ctx context.Context, project, connection, status string, cause model.Cause, errText string, retryAt time.Time) (bool, error)
 	Snapshot(ctx context.Context, project, connection, name string) ([]byte, time.Time, error)
+	Upload(ctx context.Context, project string, id int64) (store.Upload, error)
 }
 
 // The statuses of a connection whose reader is refused, and of one that is well.
@@ -211,11 +213,6 @@ func (d *desk) LinkPromise(ctx context.Context, orderID string, key model.Key) e
 		return model.Errorf(model.ClassPermanent, model.CauseInternal, "connection %s may not link to %s", d.connection, key)
 	}
 	return d.opts.Store.LinkPromise(ctx, d.project, d.connection, orderID, key)
-}
-
-// Promises implements connectors.Desk.
-func (d *desk) Promises(ctx context.Context) (map[model.Key]string, error) {
-	return d.opts.Store.Promises(ctx, d.project, d.connection)
 }
 
 // Alert implements connectors.Desk.

@@ -369,6 +369,56 @@ func TestThePromisedIDStaysWhenTheCRMHasMadeADeal(t *testing.T) {
 	}
 }
 
+// A flow sends the lead on; what the CRM made of it is found by the id that the
+// upload brought back.
+func TestWhatTheCRMMadeOfALeadIsFound(t *testing.T) {
+	t.Parallel()
+	made := func(d *model.Deal) { d.CreatedAt = start.Add(time.Minute) }
+	crmLead := &model.Deal{Base: model.Base{Kind: model.KindLead, Connection: "b24", ID: "77", CreatedAt: start.Add(time.Minute), ReadAt: start}}
+	otherLead := &model.Deal{Base: model.Base{Kind: model.KindLead, Connection: "b24", ID: "1", ReadAt: start}}
+	for name, c := range map[string]struct {
+		crm  []model.Record
+		want []string
+	}{
+		"nothing was read back yet":      {nil, []string{"h1"}},
+		"a deal":                         {[]model.Record{deal("b24", 77, 0, made)}, []string{"h1"}},
+		"a lead":                         {[]model.Record{crmLead}, []string{"h1"}},
+		"a lead that became a deal":      {[]model.Record{crmLead, deal("b24", 500, 0, func(d *model.Deal) { d.LeadID = "77" })}, []string{"h1"}},
+		"an old deal of the same number": {[]model.Record{deal("b24", 77, 24*time.Hour)}, []string{"77", "h1"}},
+		"a deal of the same number at a CRM with leads": {[]model.Record{otherLead, deal("b24", 77, 0, made)}, []string{"77", "h1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHub(t, withPassword, "b24")
+			s := h.poller(credentials)
+			orderID, err := s.PushLead(t.Context(), h.url(), sandbox.SampleLead(start))
+			h.must(err)
+			h.sendOn(orderID, "77")
+			h.put(c.crm...)
+			h.later(time.Hour)
+			h.run(s)
+			if got := ids(s); !slices.Equal(got, c.want) {
+				t.Errorf("exported %v", got)
+			}
+		})
+	}
+}
+
+// sendOn is what a flow of leads to b24 leaves behind.
+func (h *hub) sendOn(id, remoteID string) {
+	h.t.Helper()
+	ctx := h.t.Context()
+	end, err := h.db.FeedEnd(ctx, project)
+	h.must(err)
+	_, err = h.db.FanOut(ctx, store.FanOut{Project: project, Flow: "leads", Connections: []string{own}, Kind: model.KindLead, To: end})
+	h.must(err)
+	u := store.Upload{Project: project, Flow: "leads", Connection: "b24", As: "leads", Rows: 1}
+	h.must(h.db.CreateUpload(ctx, &u))
+	h.must(h.db.FillUpload(ctx, u.ID, []store.Sending{{Connection: own, ID: id, RowKey: id, Seq: end, Hash: []byte("x")}}))
+	u.Status = store.UploadAccepted
+	h.must(h.db.AcceptUpload(ctx, u, nil, map[string]string{id: remoteID}))
+}
+
 func TestALeadThatBecameTwoDealsKeepsItsIDWithTheFirst(t *testing.T) {
 	t.Parallel()
 	h := newHub(t, withPassword, "b24")
