@@ -126,7 +126,7 @@ func (a *API) upload(r *request) (any, error) {
 	}
 	full := fullUpload{UploadStatus: view.NewUploadStatus(u)}
 	if json.Valid(u.Details) {
-		full.Answer = u.Details
+		full.Answer = view.Hide(u.Details)
 	}
 	return full, nil
 }

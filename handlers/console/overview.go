@@ -29,7 +29,6 @@ func (c *Console) project(r *request) error {
 type connectionData struct {
 	Connection view.Connection
 	Status     view.ConnectionStatus
-	Stats      []store.JournalStat // of the last day
 }
 
 // connection shows one connection and the addresses to paste for it.

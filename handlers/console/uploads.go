@@ -41,13 +41,12 @@ func (c *Console) uploads(r *request) error {
 }
 
 type uploadData struct {
-	Upload   view.UploadStatus
-	FollowAt string
-	Group    string
-	Answer   view.Body
-	Parts    []view.UploadStatus
-	Rows     []store.Delivery
-	More     bool // there are more rows than shown
+	Upload view.UploadStatus
+	Group  string
+	Answer view.Body
+	Parts  []view.UploadStatus
+	Rows   []store.Delivery
+	More   bool // there are more rows than shown
 }
 
 // upload shows one batch with the destination's answer, its parts and its rows.

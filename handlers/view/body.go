@@ -163,6 +163,9 @@ func hideInJSON(text string) string {
 	})
 }
 
+// Hide hides credentials in a JSON document, which stays one.
+func Hide(document []byte) []byte { return []byte(hideInJSON(string(document))) }
+
 // secretName reports whether a member, a form field (auth[application_token])
 // or a header is named like a credential.
 func secretName(name string) bool {
