@@ -130,3 +130,14 @@ func describeSettings() []connectors.Setting {
 				"Узлы помимо *.amocrm.ru, *.amocrm.com и *.kommo.com, которым можно передать секрет интеграции.")},
 	}
 }
+
+// The roles that a connection plays.
+var (
+	_ connectors.Authorizer = (*Connector)(nil)
+	_ connectors.Cataloguer = (*Connector)(nil)
+	_ connectors.Fetcher    = (*Connector)(nil)
+	_ connectors.Poller     = (*Connector)(nil)
+	_ connectors.Receiver   = (*Connector)(nil)
+	_ connectors.Settler    = (*Connector)(nil)
+	_ connectors.Uploader   = (*Connector)(nil)
+)

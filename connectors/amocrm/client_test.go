@@ -118,6 +118,31 @@ func TestCheck(t *testing.T) {
 	classOf(t, err, model.ClassPermanent, model.CauseForeignAccount)
 }
 
+// A blocked address stays silent for a quarter of an hour, in all workers.
+func TestBlocked(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil, nil)
+	b.account.Inject(sandbox.Fault{Status: http.StatusForbidden, Body: "<html>nginx</html>", Times: 1})
+	for range 3 {
+		_, err := b.Check(t.Context())
+		classOf(t, err, model.ClassQuota, model.CauseQuota)
+	}
+	if got := b.limiter.until.Sub(b.clock.Now()); got != 15*time.Minute {
+		t.Errorf("paused for %v", got)
+	}
+}
+
+// The limiter alone keeps the account's seven calls in any second.
+func TestRateAllowsNoMoreThanTheAccount(t *testing.T) {
+	t.Parallel()
+	for rate := 1; rate <= maxRate; rate++ {
+		c := receiver(t, fmt.Sprintf("token: t, rate: %d", rate))
+		if burst := max(1, maxRate-c.cfg.Rate); c.cfg.Rate+burst-1 > maxRate {
+			t.Errorf("rate %d with burst %d", rate, burst)
+		}
+	}
+}
+
 // Answers that are no answers are repeated, whatever they look like.
 func TestStrangeAnswers(t *testing.T) {
 	t.Parallel()

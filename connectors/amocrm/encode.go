@@ -72,12 +72,15 @@ func (c *Connector) Group(connectors.Upload, *model.Row) string { return "" }
 // that a field that is not there is named before anything is sent: amoCRM refuses
 // a whole request for it.
 func (c *Connector) Encode(ctx context.Context, u connectors.Upload, w io.Writer) (connectors.RowWriter, error) {
-	e := &encoder{c: c, columns: u.Columns, out: json.NewEncoder(w), targets: make([]target, len(u.Columns))}
+	a, err := c.facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e := &encoder{zone: a.Zone, columns: u.Columns, out: json.NewEncoder(w), targets: make([]target, len(u.Columns))}
 	leads, _ := placeOf(model.KindDeal)
 	contacts, _ := placeOf(model.KindContact)
 	for i, column := range u.Columns {
 		name := column.Name
-		var err error
 		switch {
 		case column.Attribute && strings.HasPrefix(name, "contact."):
 			e.targets[i].person = true
@@ -105,7 +108,7 @@ type target struct {
 }
 
 type encoder struct {
-	c       *Connector
+	zone    *time.Location // the account's
 	columns []model.Column
 	targets []target
 	out     *json.Encoder
@@ -123,7 +126,7 @@ func (e *encoder) Write(row *model.Row) error {
 			continue
 		}
 		if t := e.targets[i]; t.field != nil {
-			body, err := t.field.body(value, e.c.deps.Zone)
+			body, err := t.field.body(value, e.zone)
 			if err != nil {
 				return err
 			}
@@ -232,6 +235,9 @@ func (f *fieldAnswer) body(value any, zone *time.Location) (*fieldBody, error) {
 			at, err := parseMoment(text, zone)
 			if err != nil {
 				return nil, model.Errorf(model.ClassPermanent, model.CauseBadValue, "field %s takes dates", f.ID)
+			}
+			if at = at.In(zone); f.Type != "date_time" { // midnight of the account's zone (amocrm §7.3)
+				at = time.Date(at.Year(), at.Month(), at.Day(), 0, 0, 0, 0, zone)
 			}
 			v.Value = at.Unix()
 		case "monetary", "numeric", "price":

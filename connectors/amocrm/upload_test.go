@@ -22,7 +22,7 @@ var leadColumns = []model.Column{
 
 func row(key, name string, phones ...string) *model.Row {
 	return &model.Row{Key: key, Values: []any{key, "Заявка " + key, name, phones, []string(nil), mustDecimal("1500.50"), nil,
-		[]string{"сайт"}, "yandex", "term", "1700000000123456", time.Date(2026, 3, 1, 21, 0, 0, 0, time.UTC), "Директор"}}
+		[]string{"сайт"}, "yandex", "term", "1700000000123456", time.Date(2026, 3, 2, 7, 30, 0, 0, time.UTC), "Директор"}}
 }
 
 func mustDecimal(text string) model.Decimal {

@@ -49,6 +49,9 @@ type Account struct {
 	auth       auth
 	hooks      hooks
 	faults     []*Fault
+
+	traffic sync.Mutex // one load at a time
+	sample  sample
 }
 
 // New makes an account with two pipelines, fields and users, and without leads.

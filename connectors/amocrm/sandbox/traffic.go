@@ -22,18 +22,22 @@ type Load struct {
 // DemoLoad is a small shop's day.
 var DemoLoad = Load{Companies: 5, Contacts: 40, Leads: 50, Changes: 200, PerSecond: 20}
 
-// Traffic plays a load and waits until its webhooks are sent.
+// Traffic plays a load and waits until its webhooks are sent. A further load goes
+// on with the entities of those before it.
 func (a *Account) Traffic(ctx context.Context, l Load) error {
+	a.traffic.Lock()
+	defer a.traffic.Unlock()
 	var tick <-chan time.Time
 	if l.PerSecond > 0 {
 		t := time.NewTicker(time.Duration(float64(time.Second) / l.PerSecond))
 		defer t.Stop()
 		tick = t.C
 	}
-	made := sample{a: a}
+	made := &a.sample
+	made.a = a
 	for _, s := range []struct {
 		n    int
-		step func(i int)
+		step func(int)
 	}{{l.Companies, made.company}, {l.Contacts, made.contact}, {l.Leads, made.lead}, {l.Changes, made.change}} {
 		for i := range s.n {
 			if tick != nil {
@@ -52,13 +56,15 @@ func (a *Account) Traffic(ctx context.Context, l Load) error {
 	return a.Flush(ctx)
 }
 
-// sample makes the entities of a load, the same for the same load.
+// sample makes the entities of loads, the same for the same loads.
 type sample struct {
 	a                          *Account
 	companies, contacts, leads []int64
+	changes                    int
 }
 
-func (s *sample) company(i int) {
+func (s *sample) company(int) {
+	i := len(s.companies)
 	s.companies = append(s.companies, s.a.Add(Companies, Entity{
 		Name: fmt.Sprintf("ООО «Образец %d»", i+1),
 		Fields: map[int64][]string{CompanyPhone: {phone(495_000_00_00 + i)}, CompanyEmail: {fmt.Sprintf("office%d@example.test", i)},
@@ -66,7 +72,8 @@ func (s *sample) company(i int) {
 	}))
 }
 
-func (s *sample) contact(i int) {
+func (s *sample) contact(int) {
+	i := len(s.contacts)
 	e := Entity{
 		Name: fmt.Sprintf("Клиент %d", i+1), FirstName: "Клиент", LastName: strconv.Itoa(i + 1),
 		Fields: map[int64][]string{ContactPhone: {phone(999_000_00_00 + i)}, ContactEmail: {fmt.Sprintf("client%d@example.test", i)}},
@@ -79,7 +86,8 @@ func (s *sample) contact(i int) {
 
 func phone(n int) string { return "+7" + strconv.Itoa(n) }
 
-func (s *sample) lead(i int) {
+func (s *sample) lead(int) {
+	i := len(s.leads)
 	e := Entity{
 		Name: fmt.Sprintf("Заявка %d", i+1), Price: strconv.Itoa(1000 + 250*(i%40)),
 		Responsible: []int64{UserAdmin, UserManager}[i%2],
@@ -96,7 +104,9 @@ func (s *sample) lead(i int) {
 }
 
 // change spreads over all entities; a prime step keeps neighbours apart.
-func (s *sample) change(i int) {
+func (s *sample) change(int) {
+	i := s.changes
+	s.changes++
 	switch {
 	case i%50 == 49 && len(s.leads) > 0:
 		id := s.leads[i*7%len(s.leads)]
