@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -45,19 +44,33 @@ func NewBody(raw []byte) Body {
 	case len(trimmed) == 0:
 		b.Form = BodyEmpty
 	case json.Valid(trimmed) && (trimmed[0] == '{' || trimmed[0] == '['):
-		b.Form, b.Text = BodyJSON, hideInJSON(indent(trimmed))
+		b.Form = BodyJSON
+		b.Text, b.Truncated = shown(indent(trimmed))
+		b.Text = hideInJSON(b.Text)
 	case isForm(trimmed):
-		b.Form, b.Text = BodyForms, formLines(string(trimmed))
-	case !utf8.Valid(raw):
-		b.Form, b.Text = BodyBinary, hideInJSON(string(raw))
+		b.Form = BodyForms
+		b.Text, b.Truncated = shown(formLines(string(trimmed)))
 	default:
-		b.Form, b.Text = BodyText, hideInJSON(string(raw))
-	}
-	b.Text = strings.ToValidUTF8(b.Text, "\uFFFD")
-	if len(b.Text) > maxShown {
-		b.Text, b.Truncated = strings.ToValidUTF8(b.Text[:maxShown], ""), true
+		b.Form = BodyText
+		if !utf8.Valid(raw) {
+			b.Form = BodyBinary
+		}
+		b.Text, b.Truncated = shown(string(raw))
+		b.Text = hideInJSON(b.Text)
 	}
 	return b
+}
+
+// shown makes a text fit to be shown.
+func shown(text string) (string, bool) {
+	if len(text) <= maxShown {
+		return strings.ToValidUTF8(text, "\uFFFD"), false
+	}
+	cut := maxShown
+	for cut > maxShown-utf8.UTFMax && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return strings.ToValidUTF8(text[:cut], "\uFFFD"), true
 }
 
 // Header is one header of a delivery.
@@ -146,25 +159,78 @@ func unescape(text string) string {
 	return text
 }
 
-var (
-	jsonMember = regexp.MustCompile(`"((?:[^"\\]|\\.)*)"(\s*:\s*)("(?:[^"\\]|\\.)*"|[^\s,{}\[\]"]+)`)
-	secretWord = regexp.MustCompile(`(?i)(token|secret|passw|api[_-]?key|authorization|cookie|signature|^auth_id$|^refresh_id$|^sign$|^pass$|^pwd$)`)
-)
-
 // hideInJSON hides the values of members that are named like credentials. It
-// works on text, so that order, numbers and broken JSON stay as they came.
+// works on text, so that order, numbers and broken JSON stay as they came; what
+// is cut off in the middle of a credential is hidden to the end.
 func hideInJSON(text string) string {
-	return jsonMember.ReplaceAllStringFunc(text, func(member string) string {
-		m := jsonMember.FindStringSubmatch(member)
-		if !secretName(m[1]) || m[3] == `""` || m[3] == "null" {
-			return member
+	var out strings.Builder
+	kept := 0 // up to here text is in out
+	for i := 0; i < len(text); {
+		if text[i] != '"' {
+			i++
+			continue
 		}
-		return `"` + m[1] + `"` + m[2] + `"` + hidden + `"`
-	})
+		nameStart, nameEnd := i, stringEnd(text, i)
+		colon := skipSpace(text, nameEnd)
+		if colon >= len(text) || text[colon] != ':' {
+			i = nameEnd
+			continue
+		}
+		value := skipSpace(text, colon+1)
+		end := scalarEnd(text, value)
+		i = max(end, colon+1)
+		name := strings.Trim(text[nameStart:nameEnd], `"`)
+		if scalar := text[value:end]; scalar == "" || scalar == `""` || scalar == "null" || !secretName(name) {
+			continue
+		}
+		out.WriteString(text[kept:value])
+		out.WriteString(`"` + hidden + `"`)
+		kept = end
+	}
+	out.WriteString(text[kept:])
+	return out.String()
+}
+
+// stringEnd gives the place behind the string that begins at i.
+func stringEnd(text string, i int) int {
+	for i++; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(text)
+}
+
+func skipSpace(text string, i int) int {
+	for i < len(text) && strings.IndexByte(" \t\r\n", text[i]) >= 0 {
+		i++
+	}
+	return i
+}
+
+// scalarEnd gives the place behind the string, number or word that begins at
+// i; i itself before an object or a list.
+func scalarEnd(text string, i int) int {
+	if i < len(text) && text[i] == '"' {
+		return stringEnd(text, i)
+	}
+	for i < len(text) && strings.IndexByte(" \t\r\n,{}[]\"", text[i]) < 0 {
+		i++
+	}
+	return i
 }
 
 // Hide hides credentials in a JSON document, which stays one.
 func Hide(document []byte) []byte { return []byte(hideInJSON(string(document))) }
+
+// secretParts and secretNames tell credentials by name.
+var (
+	secretParts = []string{"token", "secret", "passw", "apikey", "api_key", "api-key", "authorization", "cookie", "signature"}
+	secretNames = []string{"auth_id", "pass", "pwd", "refresh_id", "sign"}
+)
 
 // secretName reports whether a member, a form field (auth[application_token])
 // or a header is named like a credential.
@@ -172,5 +238,7 @@ func secretName(name string) bool {
 	if i := strings.LastIndexByte(strings.TrimRight(name, "]"), '['); i >= 0 {
 		name = strings.Trim(name[i:], "[]")
 	}
-	return secretWord.MatchString(name)
+	name = strings.ToLower(name)
+	return slices.Contains(secretNames, name) ||
+		slices.ContainsFunc(secretParts, func(part string) bool { return strings.Contains(name, part) })
 }

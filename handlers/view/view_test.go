@@ -84,6 +84,9 @@ func TestBodyIsReadable(t *testing.T) {
 		{"broken JSON", `{"token":"abc", "x":`, view.BodyText, []string{"<secret>"}, []string{"abc"}},
 		{"broken percent-encoding", "a=%zz&token=%zzabc", view.BodyForms, []string{"a = %zz", "token = <secret>"}, []string{"abc"}},
 		{"not UTF-8", "\xcf\xf0\xe8\xe2\xe5\xf2 = 1", view.BodyBinary, []string{"\uFFFD"}, nil},
+		{"cut off inside a secret", `{"token":"abc`, view.BodyText, []string{`"token":"<secret>"`}, []string{"abc"}},
+		{"escaped quotes", `{"a\"b":"x","passwd":"a\"bc","n":null,"token":null,"tokens":["k"]}`, view.BodyJSON,
+			[]string{`"a\"b": "x"`, `"passwd": "<secret>"`, `"token": null`, `"tokens": [`}, []string{"bc"}},
 		{"empty", " \n", view.BodyEmpty, nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
