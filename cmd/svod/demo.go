@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -211,7 +210,7 @@ func (d *demo) forever(ctx context.Context) error {
 	for err == nil {
 		err = d.trickle(ctx)
 	}
-	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
+	if ctx.Err() != nil {
 		return nil
 	}
 	return err
@@ -219,15 +218,15 @@ func (d *demo) forever(ctx context.Context) error {
 
 // trickle is what a quiet minute in three systems looks like.
 func (d *demo) trickle(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, together := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return d.portal.Traffic(ctx, bitrix24.Load{Deals: 1, Contacts: 1, Changes: 20, PerSecond: 1})
+		return d.portal.Traffic(together, bitrix24.Load{Deals: 1, Contacts: 1, Changes: 20, PerSecond: 1})
 	})
 	group.Go(func() error {
-		return d.account.Traffic(ctx, amocrm.Load{Contacts: 1, Leads: 1, Changes: 15, PerSecond: 1})
+		return d.account.Traffic(together, amocrm.Load{Contacts: 1, Leads: 1, Changes: 15, PerSecond: 1})
 	})
 	group.Go(func() error {
-		_, err := d.shop.Post(ctx, 2)
+		_, err := d.shop.Post(together, 2)
 		return err
 	})
 	if err := group.Wait(); err != nil {
