@@ -1,8 +1,11 @@
 package bitrix24
 
 import (
+	"context"
 	"encoding/json"
+	"net/url"
 	"testing"
+	"time"
 
 	"github.com/svod-hub/svod/loosejson"
 	"github.com/svod-hub/svod/model"
@@ -111,4 +114,27 @@ func FuzzReferenceData(f *testing.F) {
 			c.employeeRecords(all)
 		}
 	})
+}
+
+// The authorization server's samples: the portal is client_endpoint, not domain,
+// and the expiry is worked out where it is not told.
+func TestTokenSamples(t *testing.T) {
+	t.Parallel()
+	for file, expires := range map[string]time.Time{
+		"rest-oauth-refresh-doc.json": time.Unix(1780319382, 0),
+		"rest-oauth-token-doc.json":   newClock().Now().Add(time.Hour),
+	} {
+		c := offline(t, "oauth: {client_id: a, client_secret: b}")
+		c.do = func(context.Context, outbound.Request) (outbound.Response, error) {
+			return outbound.Response{Status: 200, Body: sample(t, file)}, nil
+		}
+		token, err := c.token(t.Context(), "https://oauth.bitrix.info", url.Values{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token.Extra[extraEndpoint] != "https://portal.bitrix24.com/rest/" || token.Extra[extraMember] != "a223c6b3710f85df22e9377d6c4f7553" ||
+			!token.Expires.Equal(expires) || len(token.Refresh.Reveal()) != 32 {
+			t.Errorf("%s: got %v, expires %v", file, token.Extra, token.Expires)
+		}
+	}
 }
