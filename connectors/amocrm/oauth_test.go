@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svod-hub/svod/connectors"
 	"github.com/svod-hub/svod/connectors/amocrm/sandbox"
 	"github.com/svod-hub/svod/model"
 )
@@ -271,4 +272,17 @@ func TestErrorsTellNoSecrets(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The client switches the integration off: the notice is understood, and the next
+// call asks for a person.
+func TestDisconnect(t *testing.T) {
+	t.Parallel()
+	b := connected(t)
+	got, err := b.Receive(connectors.Delivery{Method: "GET", Query: b.account.Disconnect()})
+	if err != nil || !strings.Contains(got.Note, "switched the integration off") {
+		t.Errorf("%q, %v", got.Note, err)
+	}
+	_, err = b.Check(t.Context())
+	classOf(t, err, model.ClassReauth, model.CauseAuth)
 }

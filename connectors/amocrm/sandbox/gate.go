@@ -1,10 +1,14 @@
 package sandbox
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -81,6 +85,16 @@ func (a *Account) Revoke() {
 	defer a.mu.Unlock()
 	clear(a.auth.access)
 	a.auth.refresh = ""
+}
+
+// Disconnect switches the integration off and gives the query of the notice that
+// amoCRM would send by GET.
+func (a *Account) Disconnect() string {
+	a.Revoke()
+	account := itoa(AccountID)
+	mac := hmac.New(sha256.New, []byte(ClientSecret))
+	mac.Write([]byte(ClientID + "|" + account))
+	return url.Values{"account_id": {account}, "client_uuid": {ClientID}, "signature": {hex.EncodeToString(mac.Sum(nil))}}.Encode()
 }
 
 // Code makes an authorisation code, as if a user had consented.

@@ -262,12 +262,6 @@ func (a *Account) Forge() int {
 	return 3
 }
 
-// Disconnect builds the notice that the integration was switched off, as amoCRM
-// would send it by GET.
-func (a *Account) Disconnect(signature string) url.Values {
-	return url.Values{"account_id": {strconv.Itoa(AccountID)}, "client_uuid": {ClientID}, "signature": {signature}}
-}
-
 func (a *Account) enqueue(body []byte, once bool) {
 	h := &a.hooks
 	if h.url == "" || h.disabled || h.closed {
