@@ -198,6 +198,27 @@ func (p *Page) To(project, path string, query ...any) string {
 	return address
 }
 
+// rooms tells which part of the project a page belongs to.
+var rooms = map[string]string{
+	"connection": "overview", "entry": "journal", "flow": "overview", "record": "records", "upload": "uploads",
+}
+
+// Room names the part of the project that the page belongs to.
+func (p *Page) Room() string {
+	if room, ok := rooms[p.Name]; ok {
+		return room
+	}
+	return p.Name
+}
+
+// Current tells a part's own page from those below it, for aria-current.
+func (p *Page) Current() string {
+	if p.Room() == p.Name {
+		return "page"
+	}
+	return "true"
+}
+
 // LanguageLink switches the language and comes back here.
 func (p *Page) LanguageLink(code string) string {
 	return "/console/language/" + code + "?" + url.Values{"back": {p.Here}}.Encode()
