@@ -95,7 +95,7 @@ type analytics struct {
 }
 
 func (a *analytics) Check(context.Context) (string, error) { return "", nil }
-func (a *analytics) Plan(string) connectors.UploadPlan     { return connectors.UploadPlan{MaxRows: 1000} }
+func (a *analytics) Plan(string) connectors.UploadPlan     { return connectors.UploadPlan{MaxRows: 300_000} }
 func (a *analytics) Group(connectors.Upload, *model.Row) string {
 	return ""
 }
@@ -148,6 +148,12 @@ func (a *analytics) Send(_ context.Context, u connectors.Upload, body connectors
 	return connectors.Outcome{State: connectors.UploadAccepted, Accepted: len(rows)}, nil
 }
 
+func (a *analytics) count(as string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.rows[as])
+}
+
 func (a *analytics) Settle(context.Context, connectors.Upload) (connectors.Outcome, bool, error) {
 	return a.settle()
 }
@@ -173,7 +179,7 @@ var (
 // bundle is a hub without a queue: what is woken is done at once, under a clock
 // that the test moves.
 type bundle struct {
-	t       *testing.T
+	t       testing.TB
 	db      *store.DB
 	crm     *crm
 	metrica *analytics
@@ -197,7 +203,7 @@ func (b *bundle) advance(d time.Duration) {
 	b.clock = b.clock.Add(d)
 }
 
-func setup(t *testing.T, change ...func(*model.FlowSpec)) *bundle {
+func setup(t testing.TB, change ...func(*model.FlowSpec)) *bundle {
 	t.Helper()
 	b := &bundle{t: t, clock: time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC),
 		crm:     &crm{records: map[model.Ref]model.Record{}, pages: map[string]connectors.Page{}},

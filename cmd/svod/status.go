@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -12,16 +13,21 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/svod-hub/svod/handlers/view"
+	"github.com/svod-hub/svod/jobs"
 )
 
 func newStatus(s *settings) *cobra.Command {
 	var output string
+	var alive bool
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show connections, flows, lag, last uploads and errors",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withHub(cmd, s, func(ctx context.Context, h *hub) error {
+				if alive {
+					return checkAlive(ctx, h)
+				}
 				status, err := view.Build(ctx, h.store, views(h.cfg, h.kinds, h.secret), h.now())
 				if err != nil {
 					return err
@@ -43,8 +49,20 @@ func newStatus(s *settings) *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&alive, "alive", false, "only tell by the exit code whether a hub works on this database; for health checks")
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
 	return cmd
+}
+
+func checkAlive(ctx context.Context, h *hub) error {
+	running, err := jobs.WorkersSeen(ctx, h.store, h.now())
+	if err != nil {
+		return err
+	}
+	if !running {
+		return exitError{code: 1, err: errors.New("no hub has worked on this database for some seconds")}
+	}
+	return nil
 }
 
 func printStatus(out io.Writer, status view.Status) error {
