@@ -101,7 +101,7 @@ func (h *hub) open() {
 	if err := h.db.Migrate(h.t.Context()); err != nil {
 		h.t.Fatal(err)
 	}
-	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(&h.log), zap.DebugLevel))
+	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.Lock(zapcore.AddSync(&h.log)), zap.DebugLevel))
 	h.roistat, err = roistat.New(yamlSettings(h.settings), connectors.Deps{
 		Project: project, Connection: own, Memory: memory{h}, Now: h.clock, Log: log,
 	})

@@ -28,10 +28,10 @@ func TestAnExchangeThatRoistatHasNothingToSayAgainst(t *testing.T) {
 			t.Run(method+" with limit "+limit, func(t *testing.T) {
 				t.Parallel()
 				h := newHub(t, withPassword, "b24")
-				h.shop("b24", 1500)
+				h.shop("b24", 450)
 				s := h.poller(map[string]string{"user": "hub", "password": "S3cret", "method": method, "limit": limit})
 				first := h.run(s)
-				if first.Orders != 1500 || first.Clients != 7 || first.New != 1500 {
+				if first.Orders != 450 || first.Clients != 7 || first.New != 450 {
 					t.Errorf("the first exchange brought %+v", first)
 				}
 				h.later(time.Hour)
@@ -166,8 +166,8 @@ func TestRule3NeverAnswersAnIncompleteList(t *testing.T) {
 func TestRule4ChangesBetweenPagesMoveNothing(t *testing.T) {
 	t.Parallel()
 	h := newHub(t, withPassword, "b24")
-	h.shop("b24", 1000)
-	s := h.poller(map[string]string{"user": "hub", "password": "S3cret", "limit": "100"})
+	h.shop("b24", 300)
+	s := h.poller(map[string]string{"user": "hub", "password": "S3cret", "limit": "50"})
 	next := 2000
 	h.before = func(r *http.Request) {
 		if offset := r.URL.Query().Get("offset"); offset == "" || offset == "0" {
@@ -176,12 +176,12 @@ func TestRule4ChangesBetweenPagesMoveNothing(t *testing.T) {
 		next++
 		h.put(
 			deal("b24", next, 0, func(d *model.Deal) { d.ContactID = "" }),
-			deal("b24", next%1000+1, -time.Hour),
+			deal("b24", next%300+1, -time.Hour),
 		)
-		_, err := h.db.MarkMissing(t.Context(), project, "b24", []model.Ref{{Kind: model.KindDeal, ID: fmt.Sprint(next - 1200)}}, start.Add(time.Hour))
+		_, err := h.db.MarkMissing(t.Context(), project, "b24", []model.Ref{{Kind: model.KindDeal, ID: fmt.Sprint(next - 1900)}}, start.Add(time.Hour))
 		h.must(err)
 	}
-	if report := h.run(s); report.Orders != 1000 {
+	if report := h.run(s); report.Orders != 300 {
 		t.Errorf("got %+v", report)
 	}
 }
@@ -189,7 +189,7 @@ func TestRule4ChangesBetweenPagesMoveNothing(t *testing.T) {
 func TestRule4ParallelRunsOfOneDateDoNotMix(t *testing.T) {
 	t.Parallel()
 	h := newHub(t, withPassword, "b24")
-	h.shop("b24", 1000)
+	h.shop("b24", 300)
 	var mu sync.Mutex
 	next := 2000
 	h.before = func(r *http.Request) {
@@ -200,10 +200,10 @@ func TestRule4ParallelRunsOfOneDateDoNotMix(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	for range 4 {
-		s := h.poller(map[string]string{"user": "hub", "password": "S3cret", "limit": "100"})
+		s := h.poller(map[string]string{"user": "hub", "password": "S3cret", "limit": "50"})
 		wg.Go(func() {
 			report, err := s.RunSince(t.Context(), h.url(), start.Add(-31*24*time.Hour))
-			if err != nil || report.Refused != "" || report.Orders < 1000 {
+			if err != nil || report.Refused != "" || report.Orders < 300 {
 				t.Errorf("got %+v, %v", report, err)
 			}
 			for _, v := range s.Violations() {
