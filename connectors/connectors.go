@@ -334,6 +334,34 @@ type Attribute struct {
 	Multiple bool
 }
 
+// SchemeDifference is what registering a scheme would change at the
+// destination.
+type SchemeDifference struct {
+	Add    []string // not there yet
+	Change []string // there with another type or name
+	Extra  []string // there and not in the scheme; left alone
+}
+
+// SchemeComparer tells what PutStatuses would change, without changing it.
+type SchemeComparer interface {
+	CompareStatuses(ctx context.Context, statuses []Status) (SchemeDifference, error)
+}
+
+// Audience is how many came to the site on the current day of the counter.
+type Audience struct {
+	Visitors  int64      `json:"visitors"`
+	Visits    int64      `json:"visits"`
+	PageViews int64      `json:"page_views"`
+	Date      model.Date `json:"date"` // in the counter's zone
+	ReadAt    time.Time  `json:"read_at"`
+}
+
+// Informer tells today's audience. Many may ask at once; the connector asks its
+// system no more often than the system's quota allows.
+type Informer interface {
+	Audience(ctx context.Context) (Audience, error)
+}
+
 // AttributeKeeper registers custom attributes.
 type AttributeKeeper interface {
 	PutAttributes(ctx context.Context, as string, attributes []Attribute) error

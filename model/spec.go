@@ -46,4 +46,11 @@ type Schedule struct {
 	Every   time.Duration
 	Daily   string // "03:00" in the project's zone
 	MaxRows int
+	// PreviousDay sends a record only when the day of its creation is over, in the
+	// project's zone.
+	PreviousDay bool
+	// Again lists days after the day of creation on which changes to a row that
+	// was sent go again; changes wait for the next of them, and after the last one
+	// they are not sent. Empty: changes go as they come.
+	Again []int
 }

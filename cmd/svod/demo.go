@@ -191,6 +191,9 @@ func (d *demo) close() {
 	if d.portal != nil {
 		_ = d.portal.Close()
 	}
+	if d.account != nil {
+		d.account.Close()
+	}
 	if d.hub != nil {
 		d.hub.stop()
 	}

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/text/currency"
 
 	"github.com/svod-hub/svod/identity"
 	"github.com/svod-hub/svod/loosejson"
@@ -192,14 +191,11 @@ func amount(it item) model.Decimal {
 	return d
 }
 
-// currencyOf takes only codes of ISO 4217: portals may have currencies of their
-// own making.
+// currencyOf keeps codes that are not of ISO 4217 too: portals may have
+// currencies of their own making, and a flow that needs a real one refuses the
+// record with that as its cause rather than send an amount without a currency.
 func currencyOf(it item) string {
-	unit, err := currency.ParseISO(it.text("CURRENCY_ID"))
-	if err != nil {
-		return ""
-	}
-	return unit.String()
+	return strings.ToUpper(strings.TrimSpace(it.text("CURRENCY_ID")))
 }
 
 func joined(parts ...string) string {

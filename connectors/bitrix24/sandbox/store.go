@@ -150,7 +150,7 @@ func (p *Portal) Get(kind string, id int) map[string]string {
 			out[typ] = strings.Join(all, ",")
 		}
 	}
-	out["DATE_CREATE"], out["DATE_MODIFY"] = p.date(e.created), p.date(e.updated)
+	out["DATE_CREATE"], out["DATE_MODIFY"], out["MOVED_TIME"] = p.date(e.created), p.date(e.updated), p.date(e.moved)
 	return out
 }
 
