@@ -1,0 +1,5 @@
+//go:build !(postgres && redis)
+
+package endtoend
+
+func storages() []storage { return []storage{embedded()} }

@@ -1,0 +1,483 @@
+package endtoend
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/svod-hub/svod/connectors"
+	amocrm "github.com/svod-hub/svod/connectors/amocrm/sandbox"
+	bitrix24 "github.com/svod-hub/svod/connectors/bitrix24/sandbox"
+	roistat "github.com/svod-hub/svod/connectors/roistat/sandbox"
+	metrica "github.com/svod-hub/svod/connectors/yandexmetrica/sandbox"
+)
+
+const (
+	project  = "shop"
+	apiToken = "endtoend-api-token-7c1f09"
+	// counterZone is far from the project's zone, so that a time written in the
+	// wrong one is noticed.
+	counterZone  = "Asia/Vladivostok"
+	metricaToken = "endtoend-metrica-token-55aa01"
+	roistatPass  = "endtoend-roistat-password-19"
+)
+
+func hookSecret(connection string) string { return "endtoend-hook-secret-of-" + connection }
+
+// world is the systems around a hub, and the hub's configuration.
+type world struct {
+	t       *testing.T
+	dir     string
+	relay   *relay
+	portal  *bitrix24.Portal
+	account *amocrm.Account
+	counter *metrica.Sandbox
+	roistat *roistat.Sandbox
+
+	database, redis string
+	connections     []map[string]any
+	flows           []map[string]any
+	processes       []*process
+}
+
+// newWorld opens the sandboxes of all systems, each on an address of its own.
+func newWorld(t *testing.T, s storage) *world {
+	t.Helper()
+	w := &world{t: t, dir: t.TempDir()}
+	w.database, w.redis = s.open(t, w.dir)
+	w.relay = newRelay(t)
+	opts := connectors.SandboxOptions{Now: time.Now, Seed: 20}
+	var err error
+	if w.portal, err = bitrix24.New(opts); err != nil {
+		t.Fatal(err)
+	}
+	if w.account, err = amocrm.New(opts); err != nil {
+		t.Fatal(err)
+	}
+	opts.Options = map[string]string{"time_zone": counterZone, "token": metricaToken}
+	if w.counter, err = metrica.New(opts); err != nil {
+		t.Fatal(err)
+	}
+	opts.Options = map[string]string{"user": "hub", "password": roistatPass}
+	if w.roistat, err = roistat.New(opts); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = w.portal.Close()
+		_ = w.account.Close()
+	})
+	w.connect("metrica", "yandex-metrica", w.counter.Settings(listen(t, w.counter)))
+	t.Cleanup(w.keepsSecrets)
+	return w
+}
+
+// listen serves until the test ends.
+func listen(t *testing.T, handler http.Handler) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(l)
+	}()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-done
+	})
+	return "http://" + l.Addr().String()
+}
+
+// connect adds a connection to svod.yaml.
+func (w *world) connect(id, kind string, settings ...map[string]any) {
+	c := map[string]any{"id": id, "kind": kind, "hook_secret": hookSecret(id)}
+	for _, s := range settings {
+		maps.Copy(c, s)
+	}
+	w.connections = append(w.connections, c)
+}
+
+// withBitrix connects the portal as b24.
+func (w *world) withBitrix(poll string) {
+	w.portal.AddUserField(bitrix24.Contact, "YM_UID", "Metrika ClientID", "string")
+	w.connect("b24", "bitrix24", w.portal.Settings(listen(w.t, w.portal)), map[string]any{"poll": poll})
+	w.portal.SetHookURL(w.relay.base + "/hooks/" + project + "/b24/" + hookSecret("b24"))
+}
+
+// withAmo connects the account as amo.
+func (w *world) withAmo(poll string) {
+	w.connect("amo", "amocrm", w.account.Settings(listen(w.t, w.account)), map[string]any{"poll": poll})
+	w.account.SetHookURL(w.relay.base + "/hooks/" + project + "/amo/" + hookSecret("amo"))
+}
+
+// withRoistat lets Roistat read from the connections.
+func (w *world) withRoistat(from ...string) {
+	w.connect("roistat", "roistat", w.roistat.Settings(""), map[string]any{"records_from": from})
+}
+
+// flow adds a flow to svod.yaml.
+func (w *world) flow(id, from, record, as string, more map[string]any) {
+	f := map[string]any{"id": id, "from": []string{from}, "record": record, "to": "metrica", "as": as}
+	maps.Copy(f, more)
+	w.flows = append(w.flows, f)
+}
+
+// config writes svod.yaml for a process that listens on the address.
+func (w *world) config(listen string) string {
+	w.t.Helper()
+	path := filepath.Join(w.dir, "svod-"+listen[strings.LastIndexByte(listen, ':')+1:]+".yaml")
+	cfg := map[string]any{
+		"server":     map[string]any{"listen": listen},
+		"database":   w.database,
+		"redis":      w.redis,
+		"secret_key": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+		"outbound":   map[string]any{"allow": []string{"127.0.0.0/8"}},
+		"console": map[string]any{
+			"users":  []any{map[string]any{"name": "operator", "password": "endtoend-operator-password"}},
+			"tokens": []any{map[string]any{"name": "tests", "token": apiToken}},
+		},
+		"projects": []any{map[string]any{
+			"id": project, "timezone": "Europe/Moscow", "currency": "RUB",
+			"connections": w.connections, "flows": w.flows,
+		}},
+	}
+	text, err := yaml.MarshalWithOptions(cfg, yaml.Indent(2), yaml.UseSingleQuote(true))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	return path
+}
+
+// start starts a hub, or a part of one, and waits until it is ready.
+func (w *world) start(name string, args ...string) *process {
+	w.t.Helper()
+	p := w.launch(name, freeAddress(w.t), args...)
+	if len(args) == 0 || strings.Contains(strings.Join(args, " "), "api") {
+		p.ready()
+		w.route()
+	}
+	return p
+}
+
+func (w *world) launch(name, listen string, args ...string) *process {
+	w.t.Helper()
+	p := serve(w.t, name, w.config(listen), listen, filepath.Join(w.dir, name+".log"), args...)
+	w.processes = append(w.processes, p)
+	return p
+}
+
+// route sends deliveries to the API processes that live.
+func (w *world) route() {
+	var to []string
+	for _, p := range w.processes {
+		if !p.ended.Load() && (len(p.cmd.Args) == 4 || strings.Contains(strings.Join(p.cmd.Args, " "), "api")) {
+			to = append(to, p.listen)
+		}
+	}
+	w.relay.to(to...)
+}
+
+// hub is an API process that lives.
+func (w *world) hub() *process {
+	w.t.Helper()
+	for _, p := range slices.Backward(w.processes) {
+		if !p.ended.Load() && (len(p.cmd.Args) == 4 || strings.Contains(strings.Join(p.cmd.Args, " "), "api")) {
+			return p
+		}
+	}
+	w.t.Fatal("no API process is alive")
+	return nil
+}
+
+func (w *world) hook(connection string) string {
+	return "http://" + w.hub().listen + "/hooks/" + project + "/" + connection + "/" + hookSecret(connection)
+}
+
+func (w *world) pull() string {
+	return "http://" + w.hub().listen + "/pull/" + project + "/roistat/" + hookSecret("roistat")
+}
+
+// get reads an address; a token goes as a bearer's.
+func get(ctx context.Context, address, token string) (int, []byte, error) {
+	return ask(ctx, http.MethodGet, address, token, "", nil)
+}
+
+func ask(ctx context.Context, method, address, token, contentType string, body []byte) (int, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	r.Close = true // no connection outlives a hub that is killed
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, text, err
+}
+
+// admin reads from /api/v1.
+func (w *world) admin(path string, query url.Values, into any) {
+	w.t.Helper()
+	address := "http://" + w.hub().listen + "/api/v1" + path
+	if len(query) > 0 {
+		address += "?" + query.Encode()
+	}
+	status, text, err := get(w.t.Context(), address, apiToken)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if status != http.StatusOK {
+		w.t.Fatalf("GET %s: %d %s", path, status, text)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		w.t.Fatalf("GET %s: %v: %s", path, err, text)
+	}
+}
+
+// list reads all pages of a list.
+func list[T any](w *world, path string, query url.Values) []T {
+	w.t.Helper()
+	var all []T
+	query = maps.Clone(query)
+	query.Set("limit", "1000")
+	for {
+		var page struct {
+			Items []T    `json:"items"`
+			Next  string `json:"next"`
+		}
+		w.admin("/projects/"+project+path, query, &page)
+		all = append(all, page.Items...)
+		if page.Next == "" {
+			return all
+		}
+		query.Set("cursor", page.Next)
+	}
+}
+
+// entry is a delivery in the journal.
+type entry struct {
+	ID         int64  `json:"id"`
+	Connection string `json:"connection"`
+	State      string `json:"state"`
+	Cause      string `json:"cause"`
+	Error      string `json:"error"`
+}
+
+func (w *world) journal(query url.Values) []entry {
+	w.t.Helper()
+	return list[entry](w, "/journal", query)
+}
+
+// row is the hub's memory of one row.
+type row struct {
+	Flow  string `json:"flow"`
+	ID    string `json:"id"`
+	State string `json:"state"`
+	Cause string `json:"cause"`
+	Error string `json:"error"`
+}
+
+func (w *world) rows(query url.Values) []row {
+	w.t.Helper()
+	return list[row](w, "/deliveries", query)
+}
+
+// status is how the hub says that it stands.
+type status struct {
+	Healthy  bool `json:"healthy"`
+	Projects []struct {
+		Connections []struct {
+			ID          string              `json:"id"`
+			Status      string              `json:"status"`
+			Error       string              `json:"error"`
+			Waiting     struct{ Count int } `json:"waiting"`
+			WaitingRefs struct{ Count int } `json:"waiting_refs"`
+			Polls       []struct {
+				Stream    string    `json:"stream"`
+				Importing bool      `json:"importing"`
+				LastRun   time.Time `json:"last_run"`
+			} `json:"polls"`
+		} `json:"connections"`
+		Flows []struct {
+			ID      string `json:"id"`
+			Lag     int    `json:"lag"`
+			Due     int    `json:"due"`
+			Sending int    `json:"sending"`
+			Sent    int    `json:"sent"`
+			Waiting int    `json:"waiting"`
+			Refused int    `json:"refused"`
+			Error   string `json:"error"`
+		} `json:"flows"`
+	} `json:"projects"`
+}
+
+func (w *world) status() status {
+	w.t.Helper()
+	var s status
+	w.admin("/status", nil, &s)
+	return s
+}
+
+// busy says what there is still to do, or "".
+func (w *world) busy() string {
+	w.t.Helper()
+	for _, p := range w.status().Projects {
+		for _, c := range p.Connections {
+			if c.Waiting.Count+c.WaitingRefs.Count > 0 {
+				return fmt.Sprintf("%s: %d deliveries wait, %d records to re-read", c.ID, c.Waiting.Count, c.WaitingRefs.Count)
+			}
+		}
+		for _, f := range p.Flows {
+			if f.Lag+f.Due+f.Sending > 0 {
+				return fmt.Sprintf("%s: %d changes behind, %d rows due, %d on their way %s", f.ID, f.Lag, f.Due, f.Sending, f.Error)
+			}
+		}
+	}
+	return ""
+}
+
+// imported waits until the connection's lists were read to their ends.
+func (w *world) imported(connection string) {
+	w.t.Helper()
+	eventually(w.t, 60*time.Second, "the import of "+connection, func() string {
+		for _, p := range w.status().Projects {
+			for _, c := range p.Connections {
+				if c.ID != connection {
+					continue
+				}
+				if len(c.Polls) < 2 {
+					return "has not begun: " + c.Error
+				}
+				for _, poll := range c.Polls {
+					if poll.Importing || poll.LastRun.IsZero() {
+						return poll.Stream + " is not read yet: " + c.Error
+					}
+				}
+			}
+		}
+		return ""
+	})
+}
+
+// keepsProtocols fails for everything that the hub did against a protocol.
+func (w *world) keepsProtocols() {
+	w.t.Helper()
+	for name, violations := range map[string][]string{
+		"Bitrix24": w.portal.Violations(), "amoCRM": w.account.Violations(),
+		"Metrica": w.counter.Violations(), "Roistat": w.roistat.Violations(),
+	} {
+		for i, v := range violations {
+			if i == 5 {
+				w.t.Errorf("against the protocol of %s: %d more", name, len(violations)-i)
+				break
+			}
+			w.t.Errorf("against the protocol of %s: %s", name, v)
+		}
+	}
+}
+
+// longDigits may be phones.
+var longDigits = regexp.MustCompile(`\d{10,15}`)
+
+// keepsSecrets looks for secrets, phones and e-mails in the logs.
+func (w *world) keepsSecrets() {
+	phones, texts := w.personal()
+	texts = append(texts, apiToken, metricaToken, roistatPass, bitrix24.Secret, bitrix24.ApplicationToken,
+		"endtoend-operator-password", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+	for _, c := range w.connections {
+		texts = append(texts, hookSecret(c["id"].(string)))
+		if token, ok := c["token"].(string); ok {
+			texts = append(texts, token)
+		}
+	}
+	seen := map[string]bool{}
+	for _, p := range w.processes {
+		if seen[p.log] {
+			continue
+		}
+		seen[p.log] = true
+		data, err := os.ReadFile(p.log)
+		if err != nil {
+			w.t.Error(err)
+			continue
+		}
+		log := strings.ToLower(string(data))
+		for _, text := range texts {
+			if text != "" && strings.Contains(log, strings.ToLower(text)) {
+				w.t.Errorf("the log of %s holds a secret or a person's data: %.12s…", p.name, text)
+			}
+		}
+		for _, digits := range longDigits.FindAllString(log, -1) {
+			if phones[digits[max(0, len(digits)-10):]] {
+				w.t.Errorf("the log of %s holds a phone", p.name)
+				break
+			}
+		}
+	}
+}
+
+// personal lists what the sandboxes know of people: the last ten digits of
+// phones, and e-mails.
+func (w *world) personal() (phones map[string]bool, mails []string) {
+	phones = map[string]bool{}
+	note := func(phone, mail string) {
+		for one := range strings.SplitSeq(phone, ",") {
+			if d := digitsOf(one); len(d) >= 10 {
+				phones[d[len(d)-10:]] = true
+			}
+		}
+		for one := range strings.SplitSeq(mail, ",") {
+			if one != "" && len(mails) < 200 { // each is a search through the whole log
+				mails = append(mails, one)
+			}
+		}
+	}
+	for _, id := range w.portal.IDs(bitrix24.Contact) {
+		c := w.portal.Get(bitrix24.Contact, id)
+		note(c["PHONE"], c["EMAIL"])
+	}
+	for _, c := range w.account.All(amocrm.Contacts) {
+		note(strings.Join(c.Fields[amocrm.ContactPhone], ","), strings.Join(c.Fields[amocrm.ContactEmail], ","))
+	}
+	return phones, mails
+}
+
+func digitsOf(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, text)
+}
