@@ -60,6 +60,7 @@ func (db *DB) ApplyRecords(ctx context.Context, project string, records []model.
 		return Applied{Refused: refused}, nil
 	}
 	var out Applied
+	var start int64
 	err := db.write(ctx, fmt.Sprintf("apply %d records", len(records)), func(s *session) error {
 		f, err := s.lockFeed(ctx, project)
 		if err != nil {
@@ -68,9 +69,11 @@ func (db *DB) ApplyRecords(ctx context.Context, project string, records []model.
 		if err := f.apply(ctx, batch); err != nil {
 			return err
 		}
+		start = f.start
 		out, err = f.close(ctx)
 		return err
 	})
+	db.grown(ctx, "records", start, out.LastSeq)
 	out.Refused = refused
 	// Older twins within the batch were not worth asking the database about.
 	out.Unchanged += len(records) - len(refused) - len(batch)

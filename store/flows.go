@@ -99,9 +99,10 @@ func (db *DB) FanOut(ctx context.Context, f FanOut) (due int, err error) {
 				"take in changes of flow %s: records are not related by %q", f.Flow, relation.Link)
 		}
 	}
-	err = db.write(ctx, "take in changes of flow "+f.Flow, func(s *session) error {
+	var from, to int64
+	err = db.write(ctx, "take in changes of flow "+f.Flow, func(s *session) (err error) {
 		due = 0
-		from, to, err := s.lockFlow(ctx, f)
+		from, to, err = s.lockFlow(ctx, f)
 		if err != nil || to <= from {
 			return err
 		}
@@ -119,6 +120,9 @@ func (db *DB) FanOut(ctx context.Context, f FanOut) (due int, err error) {
 		_, err = s.exec(ctx, "UPDATE flows SET cursor = ? WHERE project = ? AND flow = ?", to, f.Project, f.Flow)
 		return err
 	})
+	if err == nil {
+		db.grown(ctx, "deliveries", from, to)
+	}
 	return due, err
 }
 

@@ -68,6 +68,7 @@ func (s *session) savePoll(ctx context.Context, p PollState) error {
 func (db *DB) ApplyPage(ctx context.Context, state PollState, records []model.Record, refs, missing []model.Ref, readAt time.Time) (Applied, error) {
 	batch, refused := db.encode(state.Project, records)
 	var out Applied
+	var start int64
 	what := fmt.Sprintf("apply a page of %d records, %d references and %d missing ones", len(records), len(refs), len(missing))
 	err := db.write(ctx, what, func(s *session) error {
 		out = Applied{}
@@ -79,6 +80,7 @@ func (db *DB) ApplyPage(ctx context.Context, state PollState, records []model.Re
 			if err := errors.Join(f.apply(ctx, batch), f.bury(ctx, state.Connection, missing, readAt)); err != nil {
 				return err
 			}
+			start = f.start
 			if out, err = f.close(ctx); err != nil {
 				return err
 			}
@@ -88,6 +90,7 @@ func (db *DB) ApplyPage(ctx context.Context, state PollState, records []model.Re
 		}
 		return s.savePoll(ctx, state)
 	})
+	db.grown(ctx, "records", start, out.LastSeq)
 	out.Refused = refused
 	out.Unchanged += len(records) - len(refused) - len(batch)
 	return out, err

@@ -4,7 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"math/bits"
 	"sync"
+
+	"go.uber.org/zap"
 )
 
 // runner is what *sql.DB, *sql.Tx and our prepared variants have in common.
@@ -93,6 +96,19 @@ func (db *DB) write(ctx context.Context, what string, fn func(*session) error) e
 		}
 	}
 	return translate(what, err)
+}
+
+// grown renews PostgreSQL's statistics of a table whenever a project has doubled
+// what is in it. By itself PostgreSQL does so a minute later at best, and
+// without statistics it joins large tables as if they held one row.
+func (db *DB) grown(ctx context.Context, table string, from, to int64) {
+	const worthwhile = 512
+	if !db.d.postgres || to < worthwhile || bits.Len64(uint64(from)) == bits.Len64(uint64(to)) {
+		return
+	}
+	if _, err := db.pool.ExecContext(ctx, "ANALYZE "+table); err != nil {
+		db.log.Warn("statistics not renewed", zap.String("table", table), zap.Error(err))
+	}
 }
 
 func (db *DB) writePostgres(ctx context.Context, fn func(*session) error) error {

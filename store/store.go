@@ -20,7 +20,8 @@ import (
 	"sync"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"go.uber.org/zap"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
@@ -32,15 +33,18 @@ import (
 var ErrNotFound = errors.New("not found")
 
 const (
-	sqliteReaders  = 8
-	postgresConns  = 24
-	postgresIdle   = 12
-	connLifetime   = 30 * time.Minute
-	writeAttempts  = 4
-	sqlitePragmas  = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=temp_store(MEMORY)&_pragma=journal_size_limit(67108864)"
-	sqliteWrite    = sqlitePragmas + "&_pragma=cache_size(-65536)&_pragma=wal_autocheckpoint(4000)"
-	sqliteRead     = sqlitePragmas + "&_pragma=query_only(1)&_pragma=cache_size(-8192)"
-	sqliteFolderOK = 0o750
+	sqliteReaders = 8
+	postgresConns = 24
+	postgresIdle  = 12
+	connLifetime  = 30 * time.Minute
+	// A plan that was made while a table was small stays in use until the next
+	// ANALYZE: with a first import of a million records that is far too long.
+	postgresSettings = "SET plan_cache_mode = force_custom_plan; SET jit = off; SET random_page_cost = 1.1"
+	writeAttempts    = 4
+	sqlitePragmas    = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=temp_store(MEMORY)&_pragma=journal_size_limit(67108864)"
+	sqliteWrite      = sqlitePragmas + "&_pragma=cache_size(-65536)&_pragma=wal_autocheckpoint(4000)"
+	sqliteRead       = sqlitePragmas + "&_pragma=query_only(1)&_pragma=cache_size(-8192)"
+	sqliteFolderOK   = 0o750
 )
 
 // Options configure Open.
@@ -139,10 +143,14 @@ func escapePath(path string) string {
 
 func (db *DB) openPostgres(ctx context.Context, url string) error {
 	db.d.postgres = true
-	pool, err := sql.Open("pgx", url)
+	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return translate("read the database address", err)
 	}
+	pool := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, postgresSettings)
+		return err
+	}))
 	pool.SetMaxOpenConns(postgresConns)
 	pool.SetMaxIdleConns(postgresIdle)
 	pool.SetConnMaxLifetime(connLifetime)
