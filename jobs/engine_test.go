@@ -95,7 +95,9 @@ type analytics struct {
 }
 
 func (a *analytics) Check(context.Context) (string, error) { return "", nil }
-func (a *analytics) Plan(string) connectors.UploadPlan     { return connectors.UploadPlan{MaxRows: 300_000} }
+func (a *analytics) Plan(string) connectors.UploadPlan {
+	return connectors.UploadPlan{MaxRows: 300_000}
+}
 func (a *analytics) Group(connectors.Upload, *model.Row) string {
 	return ""
 }

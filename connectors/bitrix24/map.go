@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-
 	"github.com/svod-hub/svod/identity"
 	"github.com/svod-hub/svod/loosejson"
 	"github.com/svod-hub/svod/model"
