@@ -50,6 +50,10 @@ type Handler struct{ opts Options }
 // operator to recognise it by.
 const keptOfRefused = 4 << 10
 
+// drained is how much of a body over the limit is still read: a sender that is
+// cut off while it writes sees a broken connection in place of the answer.
+const drained = 32 << 20
+
 // New makes the handler.
 func New(opts Options) *Handler {
 	if opts.MaxBody == 0 {
@@ -143,7 +147,8 @@ func (h *Handler) readBody(r *http.Request, entry *store.Entry) *model.Error {
 	entry.Body = buf.Bytes()
 	switch {
 	case n > h.opts.MaxBody:
-		entry.Body = bytes.Clone(entry.Body[:keptOfRefused])
+		entry.Body = bytes.Clone(entry.Body[:min(len(entry.Body), keptOfRefused)])
+		_, _ = io.CopyN(io.Discard, r.Body, drained)
 		return model.Errorf(model.ClassPermanent, model.CauseTooLarge, "the body is larger than the limit of %d bytes", h.opts.MaxBody)
 	case err != nil:
 		entry.Body = bytes.Clone(entry.Body[:min(len(entry.Body), keptOfRefused)])
