@@ -221,7 +221,11 @@ type Cataloguer interface {
 
 // Upload is one batch on its way to a destination.
 type Upload struct {
-	ID         int64 // ours
+	ID int64 // ours
+	// Token names the upload beyond doubt, in Latin letters and digits. A
+	// destination that keeps a comment gets it there and can be asked for it. Empty
+	// where the hub gives none.
+	Token      string
 	As         string
 	Mode       string
 	ClientType string
@@ -365,6 +369,35 @@ type Informer interface {
 // AttributeKeeper registers custom attributes.
 type AttributeKeeper interface {
 	PutAttributes(ctx context.Context, as string, attributes []Attribute) error
+}
+
+// AttributeComparer tells what PutAttributes would change, without changing it.
+type AttributeComparer interface {
+	CompareAttributes(ctx context.Context, as string, attributes []Attribute) (SchemeDifference, error)
+}
+
+// Quota is how much of one of a system's limits is used.
+type Quota struct {
+	Name  string `json:"name"` // for programs: "requests_per_day"
+	Title Text   `json:"title"`
+	Used  int    `json:"used"`
+	Limit int    `json:"limit"` // what we allow ourselves of it
+	// ResetAt is when Used begins at zero again.
+	ResetAt time.Time `json:"reset_at"`
+	// NextAt is when the next request that falls under the quota may go; zero: at
+	// once.
+	NextAt time.Time `json:"next_at,omitzero"`
+}
+
+// QuotaTeller tells how far a system's limits are used. It asks nobody.
+type QuotaTeller interface {
+	Quotas(ctx context.Context) ([]Quota, error)
+}
+
+// FlowChecker checks what only the destination knows of a flow: its options, and
+// parameters that options may stand for. Each mistake begins with its key.
+type FlowChecker interface {
+	CheckFlow(u Upload) []error
 }
 
 // Authorizer connects an account by OAuth.
