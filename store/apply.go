@@ -15,12 +15,15 @@ import (
 )
 
 var (
-	keyRows    = newBatch("kind text, connection text, id text", 64, 8)
-	recordRows = newBatch("project text, kind text, connection text, id text, seq bigint,"+
-		" created_at bigint, updated_at bigint, read_at bigint, deleted bigint, hash bytea,"+
-		" company_id text, contact_id text, deal_id text, employee_id text, lead_id text, data text", 32, 8)
+	keyRows     = newBatch("kind text, connection text, id text", 64, 8)
+	recordRows  = newBatch(recordRow, 32, 8)
+	changeRows  = newBatch(recordRow)
 	touchedRows = newBatch("kind text, connection text, id text, updated_at bigint, read_at bigint")
 )
+
+const recordRow = "project text, kind text, connection text, id text, seq bigint," +
+	" created_at bigint, updated_at bigint, read_at bigint, deleted bigint, hash bytea," +
+	" company_id text, contact_id text, deal_id text, employee_id text, lead_id text, data text"
 
 // version is a record on its way into the database.
 type version struct {
@@ -206,29 +209,39 @@ func (f *feed) apply(ctx context.Context, batch []version) error {
 	if err != nil {
 		return err
 	}
-	write := recordRows.rows(len(batch))
-	touch := touchedRows.rows(len(batch))
+	w := newWrites(len(batch))
 	for i := range batch {
 		v := &batch[i]
 		k, known := stored[v.key]
 		switch {
 		case !known:
 			f.out.Inserted++
+			f.add(w.fresh, v)
 		case !v.newer(k):
 			f.out.Unchanged++
-			continue
 		case bytes.Equal(v.hash, k.hash):
 			f.out.Unchanged++
 			if v.read != k.read || v.updated != k.updated {
-				touch.add(v.key.Kind, v.key.Connection, v.key.ID, v.updated, v.read)
+				w.touched.add(v.key.Kind, v.key.Connection, v.key.ID, v.updated, v.read)
 			}
-			continue
 		default:
 			f.out.Changed++
+			f.add(w.changed, v)
 		}
-		f.add(write, v)
 	}
-	return f.flush(ctx, write, touch)
+	return f.flush(ctx, w)
+}
+
+// writes are what a batch does to the table. What is there and what is not was
+// read under the feed's lock, so nothing needs to be tried.
+type writes struct {
+	fresh   *rows
+	changed *rows
+	touched *rows // only read again
+}
+
+func newWrites(n int) writes {
+	return writes{fresh: recordRows.rows(n), changed: changeRows.rows(n), touched: touchedRows.rows(n)}
 }
 
 func (f *feed) add(r *rows, v *version) {
@@ -237,19 +250,21 @@ func (f *feed) add(r *rows, v *version) {
 		v.links.CompanyID, v.links.ContactID, v.links.DealID, v.links.EmployeeID, v.links.LeadID, string(v.data))
 }
 
-func (f *feed) flush(ctx context.Context, write, touch *rows) error {
+func (f *feed) flush(ctx context.Context, w writes) error {
 	const columns = "project, kind, connection, id, seq, created_at, updated_at, read_at, deleted, hash," +
 		" company_id, contact_id, deal_id, employee_id, lead_id, data"
-	const upsert = "INSERT INTO records (" + columns + ") SELECT " + columns + ` FROM v WHERE true
-		ON CONFLICT (project, kind, connection, id) DO UPDATE SET seq = excluded.seq,
-		created_at = excluded.created_at, updated_at = excluded.updated_at, read_at = excluded.read_at,
-		deleted = excluded.deleted, hash = excluded.hash, company_id = excluded.company_id, contact_id = excluded.contact_id,
-		deal_id = excluded.deal_id, employee_id = excluded.employee_id, lead_id = excluded.lead_id, data = excluded.data`
-	if _, err := f.s.execEach(ctx, write, upsert); err != nil {
+	const itsRow = ` FROM v
+		WHERE records.project = ? AND records.kind = v.kind AND records.connection = v.connection AND records.id = v.id`
+	if _, err := f.s.execEach(ctx, w.fresh, "INSERT INTO records ("+columns+") SELECT "+columns+" FROM v"); err != nil {
 		return err
 	}
-	_, err := f.s.execEach(ctx, touch, `UPDATE records SET updated_at = v.updated_at, read_at = v.read_at FROM v
-		WHERE records.project = ? AND records.kind = v.kind AND records.connection = v.connection AND records.id = v.id`, f.project)
+	if _, err := f.s.execEach(ctx, w.changed, `UPDATE records SET seq = v.seq,
+		created_at = v.created_at, updated_at = v.updated_at, read_at = v.read_at, deleted = v.deleted, hash = v.hash,
+		company_id = v.company_id, contact_id = v.contact_id, deal_id = v.deal_id, employee_id = v.employee_id, lead_id = v.lead_id,
+		data = v.data`+itsRow, f.project); err != nil {
+		return err
+	}
+	_, err := f.s.execEach(ctx, w.touched, "UPDATE records SET updated_at = v.updated_at, read_at = v.read_at"+itsRow, f.project)
 	return err
 }
 
@@ -291,8 +306,7 @@ func (f *feed) bury(ctx context.Context, connection string, refs []model.Ref, re
 	if err != nil {
 		return err
 	}
-	write := recordRows.rows(len(batch))
-	touch := touchedRows.rows(len(batch))
+	w := newWrites(len(batch))
 	for i := range batch {
 		v := &batch[i]
 		old, known := stored[v.key]
@@ -302,21 +316,20 @@ func (f *feed) bury(ctx context.Context, connection string, refs []model.Ref, re
 				return err
 			}
 			f.out.Inserted++
+			f.add(w.fresh, v)
 		case old.read >= read:
 			f.out.Unchanged++
-			continue
 		case old.deleted:
 			f.out.Unchanged++
-			touch.add(v.key.Kind, v.key.Connection, v.key.ID, old.updated, read)
-			continue
+			w.touched.add(v.key.Kind, v.key.Connection, v.key.ID, old.updated, read)
 		default:
 			f.out.Changed++
 			*v = old
 			v.read, v.deleted, v.hash = read, true, contentHash(old.data, true)
+			f.add(w.changed, v)
 		}
-		f.add(write, v)
 	}
-	return f.flush(ctx, write, touch)
+	return f.flush(ctx, w)
 }
 
 // empty fills in the content of a record of which nothing but its end is known.

@@ -5,6 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 
@@ -27,9 +31,13 @@ func (d *Delivery) dest() []any {
 // dueRecord are the columns of a delivery's record that the delivery lacks.
 const dueRecord = ", r.seq, r.read_at, r.deleted, r.data"
 
-// scanDue reads a delivery with its record. One whose record cannot be read is
-// logged and left out.
-func (db *DB) scanDue(rows *sql.Rows, out *[]Due, more func(*Due) []any) error {
+// dues reads deliveries with their records.
+type dues struct {
+	due []Due
+	raw []stored
+}
+
+func (d *dues) scan(rows *sql.Rows, more func(*Due) []any) error {
 	var due Due
 	var r stored
 	dest := append(due.dest(), &r.seq, timeAt{&r.read}, &r.deleted, &r.data)
@@ -40,14 +48,39 @@ func (db *DB) scanDue(rows *sql.Rows, out *[]Due, more func(*Due) []any) error {
 		return err
 	}
 	r.key = model.Key{Connection: due.Connection, Kind: due.Kind, ID: due.ID}
-	rec, err := r.decode()
-	if err != nil {
-		db.log.Error("stored record cannot be read", zap.String("flow", due.Flow), zap.Stringer("record", r.key), zap.Error(err))
-		return nil
-	}
-	due.Record = rec
-	*out = append(*out, due)
+	d.due, d.raw = append(d.due, due), append(d.raw, r)
 	return nil
+}
+
+// decode fills the records in, on all processors: it takes longer than the
+// database does. A row whose record cannot be read is logged and left out.
+func (d *dues) decode(log *zap.Logger) []Due {
+	const share = 64
+	var next atomic.Int64
+	work := func() {
+		for {
+			to := int(next.Add(share))
+			from := to - share
+			if from >= len(d.raw) {
+				return
+			}
+			for i := from; i < min(to, len(d.raw)); i++ {
+				rec, err := d.raw[i].decode()
+				if err != nil {
+					log.Error("stored record cannot be read", zap.String("flow", d.due[i].Flow), zap.Stringer("record", d.raw[i].key), zap.Error(err))
+					continue
+				}
+				d.due[i].Record = rec
+			}
+		}
+	}
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(d.raw)/share) {
+		wg.Go(work)
+	}
+	work()
+	wg.Wait()
+	return slices.DeleteFunc(d.due, func(due Due) bool { return due.Record == nil })
 }
 
 // DueDeliveries gives the flow's rows that are due, with their records, by
@@ -56,9 +89,9 @@ func (db *DB) scanDue(rows *sql.Rows, out *[]Due, more func(*Due) []any) error {
 // on. Index: deliveries_due.
 func (db *DB) DueDeliveries(ctx context.Context, project, flow string, kind model.Kind, after int64, limit int) ([]Due, error) {
 	limit = max(limit, 1)
-	out := make([]Due, 0, limit)
+	var out dues
 	err := db.read("read the due rows of flow "+flow, func(s *session) error {
-		return s.query(ctx, func(rows *sql.Rows) error { return db.scanDue(rows, &out, nil) },
+		return s.query(ctx, func(rows *sql.Rows) error { return out.scan(rows, nil) },
 			"SELECT "+deliveryColumns+dueRecord+` FROM deliveries d
 			CROSS JOIN records r
 			WHERE d.project = ? AND d.flow = ? AND d.kind = ? AND d.wanted_seq > d.done_seq AND d.state <> 2
@@ -69,7 +102,7 @@ func (db *DB) DueDeliveries(ctx context.Context, project, flow string, kind mode
 			ORDER BY d.wanted_seq`,
 			project, flow, kind, after, project, flow, kind, after, limit-1, int64(1)<<62)
 	})
-	return out, err
+	return out.decode(db.log), err
 }
 
 // SettleDue stores verdicts about due rows that are not sent. A change that came

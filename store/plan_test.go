@@ -47,7 +47,7 @@ var found = []struct{ statement, step string }{
 	{"state = 5 AND needs IN", "deliveries_needs (project=? AND flow=? AND needs=?)"},
 	{"FROM deliveries d CROSS JOIN records r WHERE d.upload_id = ?", "SEARCH d USING INDEX deliveries_upload (upload_id=? AND position>?)"},
 	{"WHERE d.upload_id = ? AND d.upload_id > 0 AND d.project || '' = ?", "deliveries_upload (upload_id=?)"},
-	{"UPDATE deliveries SET state = 1, done_seq = pending_seq", "deliveries_upload (upload_id=?)"},
+	{"UPDATE OR ROLLBACK deliveries SET state = 1, done_seq = pending_seq", "deliveries_upload (upload_id=?)"},
 	{"FROM deliveries d WHERE d.project = ? AND d.flow = ? AND d.connection IN", "(project=? AND flow=? AND connection=? AND id=?)"},
 	{"AND d.state = 4 ORDER BY", "deliveries_refused (project=?)"},
 	{"FROM uploads WHERE status IN ('building'", "uploads_open"},

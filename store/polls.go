@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -77,7 +76,10 @@ func (db *DB) ApplyPage(ctx context.Context, state PollState, records []model.Re
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(f.apply(ctx, batch), f.bury(ctx, state.Connection, missing, readAt)); err != nil {
+			if err := f.apply(ctx, batch); err != nil {
+				return err
+			}
+			if err := f.bury(ctx, state.Connection, missing, readAt); err != nil {
 				return err
 			}
 			start = f.start

@@ -155,16 +155,16 @@ func (db *DB) uploads(ctx context.Context, what, tail string, args ...any) ([]Up
 // now, by position, beginning behind afterPosition: -1 gives the first ones.
 // Index: deliveries_upload.
 func (db *DB) UploadRows(ctx context.Context, project string, uploadID int64, afterPosition, limit int) ([]Due, error) {
-	out := make([]Due, 0, max(limit, 0))
+	var out dues
 	err := db.read(fmt.Sprintf("read the rows of upload %d", uploadID), func(s *session) error {
 		return s.query(ctx, func(rows *sql.Rows) error {
-			return db.scanDue(rows, &out, func(d *Due) []any { return []any{&d.Position, &d.PendingSeq, &d.PendingHash} })
+			return out.scan(rows, func(d *Due) []any { return []any{&d.Position, &d.PendingSeq, &d.PendingHash} })
 		}, "SELECT "+deliveryColumns+dueRecord+`, d.position, d.pending_seq, d.pending_hash FROM deliveries d CROSS JOIN records r
 			WHERE d.upload_id = ? AND d.upload_id > 0 AND d.position > ? AND d.state = 2 AND d.project = ?
 			AND r.project = d.project AND r.kind = d.kind AND r.connection = d.connection AND r.id = d.id
 			ORDER BY d.position LIMIT ?`, uploadID, afterPosition, project, limit)
 	})
-	return out, err
+	return out.decode(db.log), err
 }
 
 // AcceptUpload settles the rows of an upload that the destination took: what
