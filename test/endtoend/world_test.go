@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +48,7 @@ type world struct {
 	portal  *bitrix24.Portal
 	account *amocrm.Account
 	counter *metrica.Sandbox
+	uploads watched // what goes to the counter
 	roistat *roistat.Sandbox
 
 	database, redis string
@@ -81,7 +83,8 @@ func newWorld(t *testing.T, s storage) *world {
 		_ = w.portal.Close()
 		_ = w.account.Close()
 	})
-	w.connect("metrica", "yandex-metrica", w.counter.Settings(listen(t, w.counter)))
+	w.uploads.to = w.counter
+	w.connect("metrica", "yandex-metrica", w.counter.Settings(listen(t, &w.uploads)))
 	t.Cleanup(w.keepsSecrets)
 	return w
 }
@@ -104,6 +107,32 @@ func listen(t *testing.T, handler http.Handler) string {
 		<-done
 	})
 	return "http://" + l.Addr().String()
+}
+
+// watched counts the uploads that are on their way.
+type watched struct {
+	to     http.Handler
+	flying atomic.Int64
+}
+
+// ServeHTTP implements http.Handler.
+func (u *watched) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.Contains(r.URL.Path, "/data/") {
+		u.flying.Add(1)
+		defer u.flying.Add(-1)
+	}
+	u.to.ServeHTTP(w, r)
+}
+
+// flies waits until an upload is on its way.
+func (w *world) flies() {
+	w.t.Helper()
+	eventually(w.t, 20*time.Second, "an upload is on its way", func() string {
+		if w.uploads.flying.Load() == 0 {
+			return "none is"
+		}
+		return ""
+	})
 }
 
 // connect adds a connection to svod.yaml.
