@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -13,8 +15,9 @@ import (
 //
 // PostgreSQL gets one array for each column, whatever the number of rows.
 // SQLite gets VALUES in chunks of few different sizes, so that the statements
-// stay prepared. UPDATE and DELETE take one row at a time there: with more,
-// SQLite may read the whole table and look for its rows in v.
+// stay prepared; UPDATE … FROM v and DELETE … USING v become statements about
+// one row. Joined with v, SQLite would make a temporary table each time, and
+// might read all of its own to find the rows in it.
 type batch struct {
 	names []string
 	types []string
@@ -122,8 +125,51 @@ func column[T any](d dialect, flat []any, c, width, n int) ([]T, error) {
 	return out, nil
 }
 
+var (
+	rowTable  = regexp.MustCompile(`\s(FROM|USING) v\b`)
+	rowColumn = regexp.MustCompile(`\bv\.(\w+)`)
+)
+
+// single renders an UPDATE or DELETE for one row of v, for SQLite.
+func (b *batch) single(stmt string) string {
+	rest := len(b.names)
+	var out strings.Builder
+	for i, part := range strings.Split(rowTable.ReplaceAllString(stmt, ""), "?") {
+		if i > 0 {
+			rest++
+			fmt.Fprintf(&out, "?%d", rest)
+		}
+		out.WriteString(rowColumn.ReplaceAllStringFunc(part, func(column string) string {
+			return fmt.Sprintf("?%d", slices.Index(b.names, column[len("v."):])+1)
+		}))
+	}
+	return out.String()
+}
+
+// execSingly runs an UPDATE or DELETE row by row.
+func (s *session) execSingly(ctx context.Context, r *rows, stmt string, args []any) (int, error) {
+	stmt = s.d.remember(strings.Join(r.b.names, ",")+" "+stmt, func() string { return r.b.single(stmt) })
+	total, width := 0, len(r.b.names)
+	row := make([]any, width, width+len(args))
+	for from := 0; from < len(r.flat); from += width {
+		if err := ctx.Err(); err != nil {
+			return total, err
+		}
+		copy(row, r.flat[from:from+width])
+		n, err := s.exec(context.WithoutCancel(ctx), stmt, append(row, args...)...)
+		if err != nil {
+			return total, err
+		}
+		total += n
+	}
+	return total, nil
+}
+
 // execEach runs a statement over all rows and says how many rows it changed.
 func (s *session) execEach(ctx context.Context, r *rows, stmt string, args ...any) (int, error) {
+	if !s.d.postgres && !strings.HasPrefix(stmt, "INSERT") {
+		return s.execSingly(ctx, r, stmt, args)
+	}
 	total := 0
 	err := r.each(s.d, func(head string, chunk []any, _, _ int) error {
 		if err := ctx.Err(); err != nil {

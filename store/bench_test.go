@@ -170,3 +170,71 @@ func BenchmarkApplyRecords(b *testing.B)  { benchmarkApplyRecords(b, openSQLite)
 func BenchmarkDueDeliveries(b *testing.B) { benchmarkDueDeliveries(b, openSQLite) }
 func BenchmarkFanOut(b *testing.B)        { benchmarkFanOut(b, openSQLite) }
 func BenchmarkUpload(b *testing.B)        { benchmarkUpload(b, openSQLite) }
+
+// benchmarkRefs asks for references, and settles them in steps.
+func benchmarkRefs(b *testing.B, open func(testing.TB, store.Options) *store.DB) {
+	const n = 20000
+	db := open(b, store.Options{})
+	refs := make([]model.Ref, n)
+	for i := range refs {
+		refs[i] = model.Ref{Kind: model.KindDeal, ID: fmt.Sprint(i)}
+	}
+	for b.Loop() {
+		for from := 0; from < n; from += batchSize {
+			if err := db.RequestRefs(b.Context(), "shop", "b24", refs[from:from+batchSize]); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for {
+			pending, err := db.PendingRefs(b.Context(), "shop", "b24", batchSize)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if len(pending) == 0 {
+				break
+			}
+			if err := db.SettleRefs(b.Context(), "shop", "b24", pending); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	perSecond(b, b.N*n)
+}
+
+// benchmarkIntake takes entries from a journal in which many are settled, and
+// settles them.
+func benchmarkIntake(b *testing.B, open func(testing.TB, store.Options) *store.DB) {
+	const n = 20000
+	db := open(b, store.Options{})
+	for b.Loop() {
+		for range n / batchSize {
+			batch := make([]*store.Entry, batchSize)
+			for i := range batch {
+				batch[i] = &store.Entry{Project: "shop", Connection: "b24", ReceivedAt: time.Now(), Body: []byte("event=ONCRMDEALUPDATE&data[FIELDS][ID]=1")}
+			}
+			if err := db.AppendJournal(b.Context(), batch); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for {
+			entries, err := db.NextJournal(b.Context(), "shop", "b24", batchSize)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if len(entries) == 0 {
+				break
+			}
+			settlements := make([]store.Settlement, len(entries))
+			for i, e := range entries {
+				settlements[i] = store.Settlement{ID: e.ID, State: store.EntryDone}
+			}
+			if err := db.SettleJournal(b.Context(), "shop", settlements); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	perSecond(b, b.N*n)
+}
+
+func BenchmarkRefs(b *testing.B)   { benchmarkRefs(b, openSQLite) }
+func BenchmarkIntake(b *testing.B) { benchmarkIntake(b, openSQLite) }

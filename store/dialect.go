@@ -50,14 +50,21 @@ var (
 
 // translate renders a statement for the database.
 func (d dialect) translate(query string) string {
-	if done, ok := d.done.Load(query); ok {
+	return d.remember(query, func() string {
+		if d.postgres {
+			return number(toPostgres.Replace(query))
+		}
+		return toSQLite.Replace(query)
+	})
+}
+
+// remember makes a text once.
+func (d dialect) remember(key string, make func() string) string {
+	if done, ok := d.done.Load(key); ok {
 		return done.(string)
 	}
-	out := toSQLite.Replace(query)
-	if d.postgres {
-		out = number(toPostgres.Replace(query))
-	}
-	d.done.Store(query, out)
+	out := make()
+	d.done.Store(key, out)
 	return out
 }
 

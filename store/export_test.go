@@ -10,8 +10,10 @@ import (
 // of the query plans.
 func (db *DB) Statements() []string {
 	var out []string
-	db.d.done.Range(func(_, statement any) bool {
-		out = append(out, statement.(string))
+	db.d.done.Range(func(key, statement any) bool {
+		if _, intermediate := db.d.done.Load(statement); !intermediate || key == statement {
+			out = append(out, statement.(string))
+		}
 		return true
 	})
 	return out

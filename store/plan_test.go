@@ -43,7 +43,7 @@ var found = []struct{ statement, step string }{
 	{"COUNT(*) FROM deliveries WHERE project = ? AND flow = ? AND wanted_seq > 0", "deliveries_due (project=? AND flow=? AND wanted_seq>?)"},
 	{"FROM deliveries WHERE project = ? AND flow = ? GROUP BY state", "COVERING INDEX deliveries_state (project=? AND flow=?)"},
 	{"AND d.row_key = v.row_key", "deliveries_row (project=? AND flow=? AND row_key=?)"},
-	{"AND deliveries.row_key = v.row_key", "deliveries_row (project=? AND flow=? AND row_key=?)"},
+	{"AND deliveries.row_key = ?1", "deliveries_row (project=? AND flow=? AND row_key=?)"},
 	{"state = 5 AND needs IN", "deliveries_needs (project=? AND flow=? AND needs=?)"},
 	{"FROM deliveries d CROSS JOIN records r WHERE d.upload_id = ?", "SEARCH d USING INDEX deliveries_upload (upload_id=? AND position>?)"},
 	{"WHERE d.upload_id = ? AND d.upload_id > 0 AND d.project || '' = ?", "deliveries_upload (upload_id=?)"},
@@ -126,7 +126,7 @@ func checkFound(t *testing.T, statement string, steps []string, seen map[string]
 		}
 	}
 	// A row of v leads to a row of the table.
-	if strings.HasPrefix(flat, "WITH v(") && !strings.Contains(flat, "INSERT") &&
+	if (strings.HasPrefix(flat, "WITH v(") && !strings.Contains(flat, "INSERT") || strings.Contains(flat, "?1")) &&
 		!regexp.MustCompile(`SEARCH \w+ USING .*\((\w+=\? AND \w+=\? AND \w+=\?.*|rowid=\?)\)`).MatchString(plan) {
 		t.Errorf("%.400s\n  %s", flat, plan)
 	}
@@ -144,7 +144,7 @@ func allowed(statement string) bool {
 
 func explain(t *testing.T, pool *sql.DB, statement string) []string {
 	t.Helper()
-	args := make([]any, strings.Count(statement, "?"))
+	args := make([]any, strings.Count(statement, "?")+20) // those with numbers leave some out
 	rows, err := pool.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+statement, args...)
 	if err != nil {
 		t.Errorf("%s: %v", statement, err)

@@ -94,3 +94,5 @@ func BenchmarkPostgresApplyRecords(b *testing.B)  { benchmarkApplyRecords(b, ope
 func BenchmarkPostgresDueDeliveries(b *testing.B) { benchmarkDueDeliveries(b, openPostgres) }
 func BenchmarkPostgresFanOut(b *testing.B)        { benchmarkFanOut(b, openPostgres) }
 func BenchmarkPostgresUpload(b *testing.B)        { benchmarkUpload(b, openPostgres) }
+func BenchmarkPostgresRefs(b *testing.B)          { benchmarkRefs(b, openPostgres) }
+func BenchmarkPostgresIntake(b *testing.B)        { benchmarkIntake(b, openPostgres) }

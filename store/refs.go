@@ -77,8 +77,8 @@ func (db *DB) SettleRefs(ctx context.Context, project, connection string, refs [
 		return nil
 	}
 	return db.write(ctx, fmt.Sprintf("settle %d references", len(refs)), func(s *session) error {
-		_, err := s.execEach(ctx, pending(refs), `DELETE FROM refs WHERE project = ? AND connection = ?
-			AND (kind, id, version) IN (SELECT kind, id, version FROM v)`, project, connection)
+		_, err := s.execEach(ctx, pending(refs), `DELETE FROM refs USING v WHERE refs.project = ? AND refs.connection = ?
+			AND refs.kind = v.kind AND refs.id = v.id AND refs.version = v.version`, project, connection)
 		return err
 	})
 }
