@@ -344,12 +344,15 @@ func (d *decoder) prefix(n *node, v reflect.Value) {
 	v.Set(reflect.ValueOf(prefix.Masked()))
 }
 
-// schedule is {every: 1m} or {daily: "03:00"}, each with max_rows.
+// schedule is {every: 1m} or {daily: "03:00"}, each with max_rows, previous_day
+// and again.
 func (d *decoder) schedule(n *node, into *model.Schedule) {
 	var s struct {
-		Every   *time.Duration `yaml:"every"`
-		Daily   string         `yaml:"daily"`
-		MaxRows int            `yaml:"max_rows"`
+		Every       *time.Duration `yaml:"every"`
+		Daily       string         `yaml:"daily"`
+		MaxRows     int            `yaml:"max_rows"`
+		PreviousDay bool           `yaml:"previous_day"`
+		Again       []int          `yaml:"again"`
 	}
 	d.into(n, reflect.ValueOf(&s).Elem(), nil)
 	if n.shape != isMapping {
@@ -375,7 +378,13 @@ func (d *decoder) schedule(n *node, into *model.Schedule) {
 	if s.MaxRows < 0 {
 		d.fail(n.child("max_rows"), "the number of rows is less than 0; write 1 or more, or leave the key out")
 	}
-	into.MaxRows = s.MaxRows
+	into.MaxRows, into.PreviousDay, into.Again = s.MaxRows, s.PreviousDay, s.Again
+	for i, day := range s.Again {
+		if day < 1 || i > 0 && day <= s.Again[i-1] {
+			d.fail(n.child("again"), "the days on which changes go again are numbers from 1 on, each larger than the one before, such as [2, 7, 14, 20]")
+			break
+		}
+	}
 }
 
 // plain gives a node as Go's general types; scalars are text.

@@ -170,6 +170,12 @@ func scheduleText(s model.Schedule) string {
 	if s.MaxRows > 0 {
 		parts = append(parts, "max_rows: "+strconv.Itoa(s.MaxRows))
 	}
+	if s.PreviousDay {
+		parts = append(parts, "previous_day: true")
+	}
+	if len(s.Again) > 0 {
+		parts = append(parts, "again: "+strings.ReplaceAll(fmt.Sprint(s.Again), " ", ", "))
+	}
 	if len(parts) == 0 {
 		return ""
 	}

@@ -129,9 +129,12 @@ func scheduleSchema() schema {
 	return schema{
 		"type": "object", "additionalProperties": false,
 		"properties": schema{
-			"every":    schema{"type": "string", "description": "Length of time such as 1m or 1h, at least 1s."},
-			"daily":    schema{"type": "string", "pattern": "^[0-9]{1,2}:[0-9]{2}$", "description": "Time of day in the project's zone, such as \"03:00\"."},
-			"max_rows": schema{"type": "integer", "minimum": 0, "description": "Most rows of one upload."},
+			"every":        schema{"type": "string", "description": "Length of time such as 1m or 1h, at least 1s."},
+			"daily":        schema{"type": "string", "pattern": "^[0-9]{1,2}:[0-9]{2}$", "description": "Time of day in the project's zone, such as \"03:00\"."},
+			"max_rows":     schema{"type": "integer", "minimum": 0, "description": "Most rows of one upload."},
+			"previous_day": schema{"type": "boolean", "description": "Send a record only when the day of its creation is over, in the project's zone."},
+			"again": schema{"type": "array", "items": schema{"type": "integer", "minimum": 1},
+				"description": "Days after the day of creation on which changes to a sent row go again, such as [2, 7, 14, 20]. Left out, changes go as they come."},
 		},
 	}
 }
