@@ -57,8 +57,8 @@ func (db *DB) OldestDue(ctx context.Context, project, flow string) (time.Time, e
 	err := db.read("find the oldest due row of flow "+flow, func(s *session) error {
 		return s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(timeAt{&at}) },
 			`SELECT r.read_at FROM (SELECT kind, connection, id FROM deliveries
-				WHERE project = ? AND flow = ? AND wanted_seq > done_seq AND state <> 2 ORDER BY wanted_seq LIMIT 1) d
-			CROSS JOIN records r WHERE r.project = ? AND r.kind = d.kind AND r.connection = d.connection AND r.id = d.id`,
+				WHERE project = ? AND flow = ? AND wanted_seq > done_seq AND state <> 2 ORDER BY wanted_seq LIMIT 1) oldest
+			CROSS JOIN records r WHERE r.project = ? AND r.kind = oldest.kind AND r.connection = oldest.connection AND r.id = oldest.id`,
 			project, flow, project)
 	})
 	return at, err
@@ -164,7 +164,7 @@ func (db *DB) ErrorMarks(ctx context.Context, project string) ([]ErrorMark, erro
 func (db *DB) FindUploads(ctx context.Context, project, text string, limit int) ([]Upload, error) {
 	var out []Upload
 	err := db.read("search uploads", func(s *session) (err error) {
-		out, err = list(ctx, s, scanUpload, "SELECT "+uploadColumns+` FROM uploads WHERE project = ?
+		out, err = list(ctx, s, scanUpload, "SELECT id, "+uploadColumns+` FROM uploads WHERE project = ?
 			AND (remote_id = ? OR HAS(error, ?) OR BYTESHAVE(details, ?)) ORDER BY id DESC LIMIT ?`,
 			project, text, text, []byte(text), bounded(limit))
 		return err

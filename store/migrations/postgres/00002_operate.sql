@@ -1,6 +1,6 @@
 -- +goose Up
 
--- What records were before they changed. A trigger writes it, once for each statement, so that nothing
+-- What records were before they changed. A trigger writes it, so that nothing
 -- that changes records can forget to, and only a change of content costs
 -- anything: one row in one table with one index. At most 30 versions of a record
 -- stay (the statement looks at as many entries of the index); housekeeping
@@ -21,29 +21,20 @@ CREATE TABLE record_versions (
 CREATE INDEX record_versions_record ON record_versions (project, kind, connection, id, seq);
 
 -- +goose StatementBegin
-CREATE FUNCTION keep_record_versions() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION keep_record_version() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO record_versions (project, kind, connection, id, seq, updated_at, read_at, replaced_at, deleted, data)
-    SELECT b.project, b.kind, b.connection, b.id, b.seq, b.updated_at, b.read_at, a.read_at, b.deleted, b.data
-    FROM before_change b JOIN after_change a
-        ON a.project = b.project AND a.kind = b.kind AND a.connection = b.connection AND a.id = b.id
-    WHERE a.hash <> b.hash;
-    IF FOUND THEN
-        DELETE FROM record_versions v USING (
-            SELECT b.project, b.kind, b.connection, b.id,
-                (SELECT x.seq FROM record_versions x WHERE x.project = b.project AND x.kind = b.kind AND x.connection = b.connection
-                    AND x.id = b.id ORDER BY x.seq DESC LIMIT 1 OFFSET 30) AS seq
-            FROM before_change b) old
-        WHERE v.project = old.project AND v.kind = old.kind AND v.connection = old.connection AND v.id = old.id AND v.seq <= old.seq;
-    END IF;
+    VALUES (OLD.project, OLD.kind, OLD.connection, OLD.id, OLD.seq, OLD.updated_at, OLD.read_at, NEW.read_at, OLD.deleted, OLD.data);
+    DELETE FROM record_versions WHERE project = OLD.project AND kind = OLD.kind AND connection = OLD.connection AND id = OLD.id
+        AND seq <= (SELECT v.seq FROM record_versions v WHERE v.project = OLD.project AND v.kind = OLD.kind AND v.connection = OLD.connection
+            AND v.id = OLD.id ORDER BY v.seq DESC LIMIT 1 OFFSET 30);
     RETURN NULL;
 END;
 $$;
 -- +goose StatementEnd
 
-CREATE TRIGGER records_history AFTER UPDATE ON records
-    REFERENCING OLD TABLE AS before_change NEW TABLE AS after_change
-    FOR EACH STATEMENT EXECUTE FUNCTION keep_record_versions();
+CREATE TRIGGER records_history AFTER UPDATE OF hash ON records
+    FOR EACH ROW WHEN (OLD.hash <> NEW.hash) EXECUTE FUNCTION keep_record_version();
 
 -- What an operator has paused while the hub runs.
 CREATE TABLE switches (
