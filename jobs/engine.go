@@ -104,6 +104,10 @@ func (e *Engine) Do(ctx context.Context, w Work) error {
 		e.metrics.WorkDone.WithLabelValues(string(w.Kind), result).Inc()
 		e.metrics.WorkSeconds.WithLabelValues(string(w.Kind)).Observe(metrics.Since(e.now, start))
 	}()
+	if off, err := e.paused(ctx, w); err != nil || off {
+		result = "paused"
+		return err
+	}
 	held, err := e.alone(ctx, w.Name(), func(ctx context.Context) error { return e.perform(ctx, w) })
 	switch {
 	case err != nil:
@@ -123,6 +127,9 @@ func (e *Engine) Do(ctx context.Context, w Work) error {
 func (e *Engine) perform(ctx context.Context, w Work) error {
 	if w.Kind == WorkHousekeeping {
 		return e.housekeep(ctx)
+	}
+	if w.Kind == WorkErrand {
+		return e.errand(ctx, w)
 	}
 	if w.Kind == WorkDeliver || w.Kind == WorkFollowUp {
 		f := e.setup.Flow(w.Project, w.Subject)

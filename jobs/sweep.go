@@ -84,15 +84,25 @@ func (s *Sweeper) Stop() {
 
 // Sweep looks once.
 func (e *Engine) Sweep(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{e.sweepJournal, e.sweepRefs, e.sweepPolls, e.sweepFlows} {
-		if err := step(ctx); err != nil {
+	off, err := e.store.Switches(ctx)
+	if err != nil {
+		return err
+	}
+	wake := func(w Work) {
+		if !pausedBy(off, w) {
+			e.wake(w)
+		}
+	}
+	steps := []func(context.Context, func(Work)) error{e.sweepJournal, e.sweepRefs, e.sweepPolls, e.sweepFlows, e.sweepErrands}
+	for _, step := range steps {
+		if err := step(ctx, wake); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *Engine) sweepJournal(ctx context.Context) error {
+func (e *Engine) sweepJournal(ctx context.Context, wake func(Work)) error {
 	backlogs, err := e.store.JournalBacklogs(ctx)
 	if err != nil {
 		return err
@@ -100,13 +110,13 @@ func (e *Engine) sweepJournal(ctx context.Context) error {
 	e.showBacklogs("journal", backlogs)
 	for _, b := range backlogs {
 		if e.setup.Connection(b.Project, b.Connection) != nil {
-			e.wake(Work{Kind: WorkIntake, Project: b.Project, Subject: b.Connection})
+			wake(Work{Kind: WorkIntake, Project: b.Project, Subject: b.Connection})
 		}
 	}
 	return nil
 }
 
-func (e *Engine) sweepRefs(ctx context.Context) error {
+func (e *Engine) sweepRefs(ctx context.Context, wake func(Work)) error {
 	backlogs, err := e.store.RefBacklogs(ctx)
 	if err != nil {
 		return err
@@ -120,7 +130,7 @@ func (e *Engine) sweepRefs(ctx context.Context) error {
 		if until, _, err := e.blocked(ctx, c); err != nil {
 			return err
 		} else if until.IsZero() {
-			e.wake(Work{Kind: WorkFetch, Project: b.Project, Subject: b.Connection})
+			wake(Work{Kind: WorkFetch, Project: b.Project, Subject: b.Connection})
 		}
 	}
 	return nil
@@ -138,7 +148,7 @@ func (e *Engine) showBacklogs(what string, backlogs []store.Backlog) {
 	}
 }
 
-func (e *Engine) sweepPolls(ctx context.Context) error {
+func (e *Engine) sweepPolls(ctx context.Context, wake func(Work)) error {
 	states, err := e.store.PollStates(ctx, "")
 	if err != nil {
 		return err
@@ -160,21 +170,21 @@ func (e *Engine) sweepPolls(ctx context.Context) error {
 			if until, _, err := e.blocked(ctx, c); err != nil {
 				return err
 			} else if until.IsZero() {
-				e.wake(Work{Kind: WorkPoll, Project: p.ID, Subject: c.ID})
+				wake(Work{Kind: WorkPoll, Project: p.ID, Subject: c.ID})
 			}
 		}
 	}
 	return nil
 }
 
-func (e *Engine) sweepFlows(ctx context.Context) error {
+func (e *Engine) sweepFlows(ctx context.Context, wake func(Work)) error {
 	now := e.now()
 	follow, err := e.store.UploadsToFollow(ctx, now)
 	if err != nil {
 		return err
 	}
 	for _, u := range follow {
-		e.wake(Work{Kind: WorkFollowUp, Project: u.Project, Subject: u.Flow})
+		wake(Work{Kind: WorkFollowUp, Project: u.Project, Subject: u.Flow})
 	}
 	for _, p := range e.setup.Projects {
 		states, err := e.store.FlowStates(ctx, p.ID)
@@ -195,7 +205,7 @@ func (e *Engine) sweepFlows(ctx context.Context) error {
 				return err
 			}
 			if needed {
-				e.wake(Work{Kind: WorkDeliver, Project: p.ID, Subject: f.Spec.ID})
+				wake(Work{Kind: WorkDeliver, Project: p.ID, Subject: f.Spec.ID})
 			}
 		}
 	}
@@ -239,6 +249,8 @@ func (e *Engine) housekeep(ctx context.Context) error {
 	const step = 1000
 	for _, prune := range []func() (int, error){
 		func() (int, error) { return e.store.PruneJournal(ctx, now.Add(-e.opts.KeepJournal), step) },
+		func() (int, error) { return e.store.PruneVersions(ctx, now.Add(-e.opts.KeepJournal), step) },
+		func() (int, error) { return e.store.PruneErrands(ctx, now.Add(-e.opts.KeepJournal)) },
 		func() (int, error) { return e.store.PruneUploads(ctx, now.Add(-e.opts.KeepUploads), step) },
 		func() (int, error) { return e.store.PruneSessions(ctx, now) },
 		func() (int, error) { return e.store.PruneSnapshots(ctx, now) },

@@ -26,6 +26,7 @@ type WorkKind string
 // The kinds of work.
 const (
 	WorkDeliver      WorkKind = "deliver"
+	WorkErrand       WorkKind = "errand"
 	WorkFetch        WorkKind = "fetch"
 	WorkFollowUp     WorkKind = "follow_up"
 	WorkHousekeeping WorkKind = "housekeeping"
@@ -40,11 +41,13 @@ var weights = map[string]int{
 	string(WorkFetch):        4,
 	string(WorkFollowUp):     2,
 	string(WorkPoll):         2,
+	string(WorkErrand):       1,
 	string(WorkHousekeeping): 1,
 }
 
 // Work is one piece of work. Subject is a connection's id for intake, fetch and
-// poll, a flow's id for deliver and follow_up, and empty for housekeeping.
+// poll, a flow's id for deliver and follow_up, an errand's number for errand, and
+// empty for housekeeping.
 type Work struct {
 	Kind    WorkKind `json:"-"`
 	Project string   `json:"project,omitempty"`

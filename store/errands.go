@@ -171,3 +171,26 @@ func (db *DB) PruneErrands(ctx context.Context, before time.Time) (int, error) {
 	})
 	return pruned, err
 }
+
+// ReplaySome makes up to limit settled entries that match wait for intake again,
+// the newest before that id first (0: from the end). It says how many they were
+// and which was the oldest of them.
+func (db *DB) ReplaySome(ctx context.Context, f JournalFilter, before int64, limit int) (n int, last int64, err error) {
+	err = db.write(ctx, "replay some journal entries", func(s *session) error {
+		n, last = 0, 0
+		w := f.where()
+		w.and("state <> 0")
+		if before > 0 {
+			w.and("id < ?", before)
+		}
+		err := s.get(ctx, []any{&last}, "SELECT COALESCE(MIN(id), 0) FROM (SELECT id FROM journal"+w.String()+
+			" ORDER BY id DESC LIMIT ?) some", append(append([]any{}, w.args...), limit)...)
+		if err != nil || last == 0 {
+			return err
+		}
+		w.and("id >= ?", last)
+		n, err = s.exec(ctx, "UPDATE journal SET state = 0, cause = '', error = '', settled_at = 0"+w.String(), w.args...)
+		return err
+	})
+	return n, last, err
+}

@@ -14,6 +14,7 @@ var operateTests = []test{
 	{"no more than 30 versions of a record", manyVersions},
 	{"switches", switches},
 	{"errands", errands},
+	{"entries are replayed in steps", replaySome},
 	{"counts by the minute", minutes},
 	{"what waits is dated", oldest},
 	{"troubles are grouped and marked", troubles},
@@ -182,4 +183,24 @@ func related(b *bench) {
 	if _, err := b.db.RelatedIDs(b.ctx, project, b24, model.KindDeal, "id", "1"); err == nil {
 		b.Error("an unknown link was taken")
 	}
+}
+
+func replaySome(b *bench) {
+	var entries []*store.Entry
+	for range 5 {
+		entries = append(entries, &store.Entry{Project: project, Connection: b24, ReceivedAt: at(0), State: store.EntryRefused})
+	}
+	entries = append(entries, &store.Entry{Project: "bakery", Connection: b24, ReceivedAt: at(0), State: store.EntryRefused})
+	b.ok(b.db.AppendJournal(b.ctx, entries))
+	got, before := "", int64(0)
+	for range 4 {
+		n, last, err := b.db.ReplaySome(b.ctx, store.JournalFilter{Project: project}, before, 2)
+		b.ok(err)
+		got, before = got+fmt.Sprint(n, " "), last
+		if n == 0 {
+			break
+		}
+	}
+	b.same("steps", got, "2 2 1 0 ")
+	b.same("waiting", must[[]store.Backlog](b)(b.db.JournalBacklogs(b.ctx))[0].Count, 5)
 }
