@@ -5,6 +5,7 @@ import (
 	"github.com/svod-hub/svod/connectors"
 	"github.com/svod-hub/svod/connectors/amocrm"
 	"github.com/svod-hub/svod/connectors/bitrix24"
+	"github.com/svod-hub/svod/connectors/callkeeper"
 	"github.com/svod-hub/svod/connectors/roistat"
 	"github.com/svod-hub/svod/connectors/webhook"
 	"github.com/svod-hub/svod/connectors/yandexmetrica"
@@ -20,6 +21,7 @@ func New() *Registry {
 	return &Registry{types: []connectors.Type{
 		amocrm.Type(),
 		bitrix24.Type(),
+		callkeeper.Type(),
 		roistat.Type(),
 		webhook.Type(),
 		yandexmetrica.Type(),
