@@ -2,9 +2,7 @@ package sandbox
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -23,6 +21,9 @@ type Counter struct {
 	Guests map[string]string
 	// Goals are identifiers of JavaScript goals.
 	Goals []string
+	// Measurement are tokens of the Measurement Protocol, which is switched on when
+	// there are any.
+	Measurement []string
 }
 
 // counterState is a counter and all that was uploaded to it.
@@ -38,6 +39,15 @@ type counterState struct {
 	uploads    []*Upload
 	inFlight   map[string]int
 	poison     map[string]bool
+
+	goals     []*Goal
+	managed   []*ManagedUpload
+	sheets    map[string]*rowTable // conversions, calls, chats, expenses
+	params    map[string]map[string]string
+	visitors  map[string][]int64 // visits by identifier, ascending
+	expected  bool               // visitors were registered: the others are unknown
+	measuring measurement
+	traffic   map[string]Traffic // by date
 }
 
 // AddCounter makes a counter, or replaces it with an empty one.
@@ -51,14 +61,23 @@ func (s *Sandbox) AddCounter(c Counter) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.counters[c.ID] = &counterState{
-		Counter: c, zone: zone, created: s.now(),
+	made := &counterState{
+		Counter: c, zone: zone, created: s.Now(),
 		tables: map[string]*table{
 			contactsKind.name: newTable(contactsKind), ordersKind.name: newTable(ordersKind), simpleKind.name: newTable(simpleKind),
 		},
 		attributes: map[string][]attribute{}, products: map[string]string{}, perClient: map[string]int{},
 		inFlight: map[string]int{}, poison: map[string]bool{},
+		sheets: map[string]*rowTable{}, params: map[string]map[string]string{}, visitors: map[string][]int64{}, traffic: map[string]Traffic{},
+		measuring: newMeasurement(c.Measurement),
 	}
+	for _, sh := range []*sheet{conversionsSheet(), callsSheet(), chatsSheet(), expensesSheet()} {
+		made.sheets[sh.name] = &rowTable{sheet: sh, rows: map[string]storedRow{}}
+	}
+	for _, id := range c.Goals {
+		made.newGoal(eventGoal(id))
+	}
+	s.counters[c.ID] = made
 	return nil
 }
 
@@ -86,12 +105,13 @@ func (c *counterState) permission(login string) string {
 	return c.Guests[login]
 }
 
-// counterFor checks scope and permission (§16.1).
-func (s *Sandbox) counterFor(w http.ResponseWriter, user *account, id string, write bool) (*counterState, bool) {
+// counterFor checks scope and permission (§16.1). area is the narrow scope that
+// is enough besides metrika:write (§2.2).
+func (s *Sandbox) counterFor(w http.ResponseWriter, user *account, id string, write bool, area string) (*counterState, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.counters[id]
-	scopes := []string{"metrika:write", "metrika:offline_data"}
+	scopes := []string{"metrika:write", area}
 	if !write {
 		scopes = append(scopes, "metrika:read")
 	}
@@ -105,32 +125,6 @@ func (s *Sandbox) counterFor(w http.ResponseWriter, user *account, id string, wr
 		return nil, false
 	}
 	return c, true
-}
-
-func (s *Sandbox) serveManagement(w http.ResponseWriter, r *http.Request, user *account, path []string) {
-	switch {
-	case r.Method == http.MethodGet && len(path) == 1 && path[0] == "counters":
-		s.listCounters(w, r, user)
-	case len(path) >= 2 && path[0] == "counter":
-		c, ok := s.counterFor(w, user, path[1], r.Method != http.MethodGet)
-		if !ok {
-			return
-		}
-		switch {
-		case r.Method == http.MethodGet && len(path) == 2:
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			answer(w, http.StatusOK, map[string]any{"counter": c.shown(user.login)})
-		case r.Method == http.MethodGet && len(path) == 3 && path[2] == "goals":
-			s.listGoals(w, c)
-		case r.Method == http.MethodPost && len(path) == 3 && path[2] == "goals":
-			s.addGoal(w, r, c)
-		default:
-			refuse(w, http.StatusNotFound, "not_found", "there is no such address")
-		}
-	default:
-		refuse(w, http.StatusNotFound, "not_found", "there is no such address")
-	}
 }
 
 // shown is the counter as the API gives it (§4.1), with numbers for booleans.
@@ -181,47 +175,4 @@ func whole(r *http.Request, key string, otherwise int) int {
 		return -1
 	}
 	return n
-}
-
-func (s *Sandbox) listGoals(w http.ResponseWriter, c *counterState) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	goals := []map[string]any{}
-	for i, id := range c.Goals {
-		goals = append(goals, goal(i, id))
-	}
-	answer(w, http.StatusOK, map[string]any{"goals": goals})
-}
-
-func goal(i int, id string) map[string]any {
-	return map[string]any{
-		"id": 334420 + i, "name": id, "type": "action",
-		"conditions": []map[string]string{{"type": "exact", "url": id}},
-	}
-}
-
-func (s *Sandbox) addGoal(w http.ResponseWriter, r *http.Request, c *counterState) {
-	var asked struct {
-		Goal struct {
-			Name       string `json:"name"`
-			Type       string `json:"type"`
-			Conditions []struct{ Type, URL string }
-		} `json:"goal"`
-	}
-	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&asked); err != nil {
-		refuse(w, http.StatusBadRequest, "invalid_json", "the body is not JSON")
-		return
-	}
-	g := asked.Goal
-	if g.Name == "" || len(g.Name) > 255 || g.Type != "action" || len(g.Conditions) != 1 || g.Conditions[0].URL == "" {
-		refuse(w, http.StatusBadRequest, "invalid_parameter", "this sandbox makes goals of type action with one condition")
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if g.Conditions[0].Type != "exact" {
-		s.violate("goal %.50q has a condition %.20q; offline data needs exact", g.Name, g.Conditions[0].Type)
-	}
-	c.Goals = append(c.Goals, g.Conditions[0].URL)
-	answer(w, http.StatusOK, map[string]any{"goal": goal(len(c.Goals)-1, g.Conditions[0].URL)})
 }

@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"cmp"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -25,20 +27,29 @@ const (
 	FaultResetDuring   = "reset_during" // reset in the middle of the body
 	FaultResetStored   = "reset_stored" // reset after the body was stored
 	FaultSlow          = "slow"         // answers after Delay
-	FaultTruncated     = "truncated"    // stored, the answer breaks off
-	FaultUnauthorized  = "401"          // unauthorized
-	FaultForbidden     = "403"          // access_denied
-	FaultConflict      = "409"          // conflict
-	FaultInvalidParam  = "400"          // invalid_parameter
+	FaultTruncated     = "truncated"    // stored, the server hangs up in the middle of the answer
+	FaultResetAnswer   = "reset_answer" // stored, reset in the middle of the answer
+	FaultHTMLStored    = "html502_stored"
+	FaultUnauthorized  = "401" // unauthorized
+	FaultForbidden     = "403" // access_denied
+	FaultConflict      = "409" // conflict
+	FaultInvalidParam  = "400" // invalid_parameter
 	defaultSlowAnswers = 100 * time.Millisecond
 )
 
 // Fault is something that goes wrong with the next requests.
 type Fault struct {
-	Name  string        `json:"name"`
-	Path  string        `json:"path"`  // part of the path; empty: any
-	Times int           `json:"times"` // defaults to 1; -1: for good
-	Delay time.Duration `json:"delay"` // of slow ones, in nanoseconds
+	Name  string `json:"name"`
+	Path  string `json:"path"`  // part of the path; empty: any
+	Times int    `json:"times"` // defaults to 1; -1: for good
+	// Delay is how long slow ones wait, in nanoseconds, and how long an upload that is
+	// stored in spite of the fault stays out of the lists, by the sandbox's clock.
+	Delay time.Duration `json:"delay"`
+	// At is the byte of the body (reset_during) or of the answer (truncated,
+	// reset_answer) at which the connection ends. Defaults to the middle.
+	At int64 `json:"at"`
+	// Status is the one of a quota: 420 or 429. Defaults to the rules'.
+	Status int `json:"status"`
 }
 
 // Inject queues a fault.
@@ -96,14 +107,14 @@ func (s *Sandbox) faultBefore(w http.ResponseWriter, r *http.Request, f *Fault) 
 		s.mu.Lock()
 		status := s.rules.QuotaStatus
 		s.mu.Unlock()
-		refuse(w, status, quota, "quota exceeded")
+		refuse(w, cmp.Or(f.Status, status), quota, "quota exceeded")
 		return true
 	}
 	switch f.Name {
 	case FaultResetBefore:
 		reset(w)
 	case FaultResetDuring:
-		_, _ = io.CopyN(io.Discard, r.Body, max(1, r.ContentLength/2))
+		_, _ = io.CopyN(io.Discard, r.Body, cmp.Or(f.At, max(1, r.ContentLength/2)))
 		reset(w)
 	case FaultResetAfter:
 		drain(r)
@@ -143,39 +154,49 @@ func (s *Sandbox) faultBefore(w http.ResponseWriter, r *http.Request, f *Fault) 
 		refuse(w, http.StatusBadRequest, "invalid_uploading", "line 2: invalid value")
 	case FaultHTML502:
 		drain(r)
-		w.Header().Set("Content-Type", "text/html")
-		w.WriteHeader(http.StatusBadGateway)
-		_, _ = io.WriteString(w, "<html><body><h1>502 Bad Gateway</h1></body></html>")
+		gatewayPage(w)
 	default:
 		return false
 	}
 	return true
 }
 
-// faultAfter plays those that come after the file was stored; it reports whether
-// the answer was given or withheld.
-func faultAfter(w http.ResponseWriter, f *Fault) bool {
+func gatewayPage(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/html")
+	w.WriteHeader(http.StatusBadGateway)
+	_, _ = io.WriteString(w, "<html><body><h1>502 Bad Gateway</h1></body></html>")
+}
+
+// reply answers what was done, unless a fault comes after it.
+func (s *Sandbox) reply(w http.ResponseWriter, f *Fault, body any) {
 	if f == nil {
-		return false
+		answer(w, http.StatusOK, body)
+		return
 	}
 	switch f.Name {
 	case FaultResetStored:
 		reset(w)
 	case Fault504Stored:
 		refuse(w, http.StatusGatewayTimeout, "timeout", "Timeout")
-	case FaultTruncated:
-		const begun = `{"uploading":{"uploading_id":"`
+	case FaultHTMLStored:
+		gatewayPage(w)
+	case FaultTruncated, FaultResetAnswer:
+		text, _ := json.Marshal(body)
 		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Content-Length", strconv.Itoa(10*len(begun)))
+		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 		w.WriteHeader(http.StatusOK)
-		_, _ = io.WriteString(w, begun) // the server hangs up, as more was promised
+		cut := min(cmp.Or(int(f.At), len(text)/2), len(text)-1)
+		_, _ = w.Write(text[:cut]) // the server hangs up, as more was promised
+		if f.Name == FaultResetAnswer {
+			_ = http.NewResponseController(w).Flush()
+			reset(w)
+		}
 	case FaultNonsense:
 		w.WriteHeader(http.StatusOK)
 		_, _ = io.WriteString(w, "OK")
 	default:
-		return false
+		answer(w, http.StatusOK, body)
 	}
-	return true
 }
 
 func drain(r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }

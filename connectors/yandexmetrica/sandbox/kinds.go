@@ -93,6 +93,13 @@ type known struct {
 	goals    map[string]bool
 	company  bool
 	json     bool // dates of JSON uploads have fewer forms (§5.9)
+
+	// Of offline data and expenses.
+	now     int64
+	maxRows int
+	dropBad bool
+	keepAll bool
+	poison  map[string]bool
 }
 
 var defaultStatuses = map[string]bool{"PAID": true, "IN_PROGRESS": true, "CANCELLED": true, "SPAM": true}
@@ -145,6 +152,8 @@ func (k known) check(f form, v string) string {
 		return each(v, isProduct, "is not name:qty,name:qty")
 	case goals:
 		return each(v, isGoal, "is not id[:price],id[:price]")
+	default:
+		return k.checkSheet(f, v)
 	}
 	return ""
 }

@@ -1,10 +1,13 @@
-// Package sandbox is a strict fake of Yandex Metrica's CRM data import, made from
-// the list of what a strict fake must check (yandex-metrica §16). It keeps the
-// final state of every contact and order, so that a test compares what arrived
-// and not only what was called, and lists what its callers did wrong.
+// Package sandbox is a strict fake of Yandex Metrica, made from the list of what a
+// strict fake must check (yandex-metrica §16): imports of CRM data, offline
+// conversions, calls, chats, user parameters, expenses and server events, and
+// reports. It keeps the final state of everything that was sent, so that a test
+// compares what arrived and not only what was called, and lists what its callers
+// did wrong.
 package sandbox
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -13,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,17 +26,20 @@ import (
 
 // Defaults of a sandbox that is told nothing.
 const (
-	DefaultCounter = "12345678"
-	DefaultToken   = "sandbox-token"
-	DefaultLogin   = "shop-analyst"
-	DefaultZone    = "Europe/Moscow"
+	DefaultCounter     = "12345678"
+	DefaultToken       = "sandbox-token"
+	DefaultLogin       = "shop-analyst"
+	DefaultZone        = "Europe/Moscow"
+	DefaultMeasurement = "sandbox-ms" // token of the Measurement Protocol
 )
 
-// Sandbox is the fake. Its clock is the one of its options; everything else may
-// be changed while it runs.
+// Sandbox is the fake. Its clock is the one of its options, moved on by Advance;
+// everything else may be changed while it runs.
 type Sandbox struct {
-	now func() time.Time
-	log *zap.Logger
+	clock func() time.Time
+	ahead atomic.Int64 // nanoseconds
+	seed  uint64
+	log   *zap.Logger
 
 	mu         sync.Mutex
 	rng        *rand.Rand
@@ -48,37 +55,13 @@ type Sandbox struct {
 	issued     int
 }
 
-// Rules are the parts of the protocol that are limits or are not known for sure.
-type Rules struct {
-	QuotaStatus    int    // 429 or 420 (§3.2)
-	Parallel       int    // requests of one token at a time
-	PerSecond      int    // requests
-	PerDay         int    // requests of one login
-	MaxBytes       int64  // of one request
-	MaxRows        int    // of one file
-	OrdersPerUser  int    // orders of one client
-	UnknownClient  string // "warn" or "fail": an order of a client that was never uploaded
-	Company        bool   // client_type COMPANY is taken
-	MergeStatuses  bool   // POST of statuses adds to the table instead of replacing it
-	HideKinds      bool   // entity_subtype is left out
-	ZonelessTimes  bool   // datetime is written without a zone, in the counter's
-	OnlyOldOffsets bool   // datetime_offset is taken only as yyyy-MM-dd HH:mm:ss
-}
-
-// DefaultRules are the documented ones.
-func DefaultRules() Rules {
-	return Rules{
-		QuotaStatus: http.StatusTooManyRequests, Parallel: 3, PerSecond: 30, PerDay: 5000,
-		MaxBytes: 1 << 30, MaxRows: 1_000_000, OrdersPerUser: 100_000, UnknownClient: "warn", Company: true,
-	}
-}
-
 type account struct {
 	login    string
 	scopes   []string
 	running  int
 	day      window
 	lastUsed time.Time
+	reports  reportWindow
 }
 
 // window counts requests of one second or day.
@@ -96,50 +79,44 @@ func (w *window) hit(start int64) int {
 }
 
 // New makes a sandbox with one counter and one token. Options: counter, token,
-// time_zone, quota_status (420 or 429), unknown_client (warn or fail).
+// time_zone, and the rules that can be set by name (see options).
 func New(opts connectors.SandboxOptions) (*Sandbox, error) {
 	s := &Sandbox{
-		now: opts.Now, log: opts.Log,
+		clock: opts.Now, log: opts.Log, seed: opts.Seed,
 		rng:    rand.New(rand.NewPCG(opts.Seed, 0x6d657472696b61)),
 		rules:  DefaultRules(),
 		tokens: map[string]*account{}, refreshes: map[string]string{}, codes: map[string]string{},
 		clients: map[string]string{"sandbox-app": "sandbox-app-secret"}, counters: map[string]*counterState{},
 	}
-	if s.now == nil {
-		s.now = time.Now
+	if s.clock == nil {
+		s.clock = time.Now
 	}
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}
-	option := func(key, otherwise string) string {
-		if v := opts.Options[key]; v != "" {
-			return v
+	first := map[string]string{"counter": DefaultCounter, "token": DefaultToken, "time_zone": DefaultZone}
+	for key, value := range opts.Options {
+		if _, ok := first[key]; ok {
+			first[key] = cmp.Or(value, first[key])
+		} else if err := s.rules.set(key, value); err != nil {
+			return nil, err
 		}
-		return otherwise
 	}
-	switch status := option("quota_status", "429"); status {
-	case "420", "429":
-		s.rules.QuotaStatus, _ = strconv.Atoi(status)
-	default:
-		return nil, fmt.Errorf("quota_status %q is neither 420 nor 429", status)
-	}
-	s.rules.UnknownClient = option("unknown_client", "warn")
-	if !slices.Contains([]string{"warn", "fail"}, s.rules.UnknownClient) {
-		return nil, fmt.Errorf("unknown_client %q is neither warn nor fail", s.rules.UnknownClient)
-	}
-	if err := s.AddCounter(Counter{ID: option("counter", DefaultCounter), Name: "Песочница", Site: "shop.example", Owner: DefaultLogin, Zone: option("time_zone", DefaultZone)}); err != nil {
+	if err := s.AddCounter(Counter{
+		ID: first["counter"], Name: "Песочница", Site: "shop.example", Owner: DefaultLogin, Zone: first["time_zone"],
+		Measurement: []string{DefaultMeasurement},
+	}); err != nil {
 		return nil, err
 	}
-	s.AddToken(option("token", DefaultToken), DefaultLogin, "metrika:read", "metrika:write")
+	s.AddToken(first["token"], DefaultLogin, "metrika:read", "metrika:write")
 	return s, nil
 }
 
-// SetRules changes the rules; change works on the present ones.
-func (s *Sandbox) SetRules(change func(*Rules)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	change(&s.rules)
-}
+// Now is the sandbox's time.
+func (s *Sandbox) Now() time.Time { return s.clock().Add(time.Duration(s.ahead.Load())) }
+
+// Advance moves the sandbox's clock on: uploads come further, quotas are released.
+func (s *Sandbox) Advance(d time.Duration) { s.ahead.Add(int64(d)) }
 
 // AddToken makes a token of a login with its scopes.
 func (s *Sandbox) AddToken(token, login string, scopes ...string) {
@@ -204,7 +181,9 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveToken(w, r)
 	case r.URL.Path == "/authorize":
 		s.serveAuthorize(w, r)
-	case strings.HasPrefix(r.URL.Path, "/cdp/api/v1/"), strings.HasPrefix(r.URL.Path, "/management/v1/"):
+	case r.URL.Path == "/collect":
+		s.serveCollect(w, r)
+	case slices.ContainsFunc([]string{"/cdp/api/v1/", "/management/v1/", "/stat/v1/"}, func(p string) bool { return strings.HasPrefix(r.URL.Path, p) }):
 		s.serveAPI(w, r)
 	default:
 		refuse(w, http.StatusNotFound, "not_found", "there is no such address")
@@ -225,8 +204,12 @@ func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request) {
 		s.violated("a request body is compressed; no document allows it")
 	}
 	segments := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
-	if segments[0] == "management" {
-		s.serveManagement(w, r, user, segments[2:])
+	switch segments[0] {
+	case "management":
+		s.serveManagement(w, r, user, segments[2:], fault)
+		return
+	case "stat":
+		s.serveStat(w, r, user, segments[2:], fault)
 		return
 	}
 	// cdp/api/v1/counter/{id}/rest
@@ -234,7 +217,7 @@ func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "not_found", "there is no such address")
 		return
 	}
-	c, ok := s.counterFor(w, user, segments[4], r.Method != http.MethodGet)
+	c, ok := s.counterFor(w, user, segments[4], r.Method != http.MethodGet, "metrika:offline_data")
 	if !ok {
 		return
 	}
@@ -275,7 +258,8 @@ func (s *Sandbox) admit(w http.ResponseWriter, r *http.Request) (*account, bool)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, key := range []string{"oauth_token", "access_token", "token"} {
-		if r.URL.Query().Has(key) {
+		// Revoking a token of the Measurement Protocol names it there (§13).
+		if r.URL.Query().Has(key) && !(key == "token" && strings.HasSuffix(r.URL.Path, "/measurement/delete")) {
 			s.violate("a token stands in the query of %s", r.URL.Path)
 			refuse(w, http.StatusUnauthorized, "unauthorized", "tokens in the query are not accepted")
 			return nil, false
@@ -290,7 +274,7 @@ func (s *Sandbox) admit(w http.ResponseWriter, r *http.Request) (*account, bool)
 		refuse(w, http.StatusUnauthorized, "unauthorized", "no valid token")
 		return nil, false
 	}
-	now := s.now()
+	now := s.Now()
 	user.lastUsed = now
 	quota := ""
 	switch {

@@ -49,7 +49,7 @@ func (s *Sandbox) uploadTime(c *counterState) time.Time {
 	if s.rules.ZonelessTimes {
 		step = time.Second
 	}
-	at := s.now().UTC().Truncate(step)
+	at := s.Now().UTC().Truncate(step)
 	if n := len(c.uploads); n > 0 && !at.After(c.uploads[n-1].At) {
 		at = c.uploads[n-1].At.Add(step)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -63,7 +64,7 @@ func (b badRequest) Error() string { return b.why }
 
 // upload takes a CSV file.
 func (s *Sandbox) upload(w http.ResponseWriter, r *http.Request, c *counterState, k *kind, fault *Fault) {
-	defer s.begin(c, k)()
+	defer s.begin(c, k.name)()
 	mode, comma, mapping, err := s.uploadQuery(r, k)
 	if err == nil && r.ContentLength < 0 {
 		s.violated("an upload has no Content-Length; chunked transfer is untested with this server")
@@ -80,38 +81,41 @@ func (s *Sandbox) upload(w http.ResponseWriter, r *http.Request, c *counterState
 
 // begin notes that an upload of a kind is in flight; two of them have no defined
 // order (§14.5).
-func (s *Sandbox) begin(c *counterState, k *kind) (end func()) {
+func (s *Sandbox) begin(c *counterState, kind string) (end func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.inFlight[k.name]++
-	if c.inFlight[k.name] > 1 {
-		s.violate("two uploads of %s are in flight for counter %s", k.name, c.ID)
+	c.inFlight[kind]++
+	if c.inFlight[kind] > 1 {
+		s.violate("two uploads of %s are in flight for counter %s", kind, c.ID)
 	}
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		c.inFlight[k.name]--
+		c.inFlight[kind]--
 	}
 }
 
 func (s *Sandbox) conclude(w http.ResponseWriter, c *counterState, b *batch, err error, fault *Fault) {
+	if err != nil {
+		s.refuseUpload(w, err)
+		return
+	}
+	up := s.store(c, b, fault)
+	s.mu.Lock()
+	shown := s.shown(up, c)
+	s.mu.Unlock()
+	s.reply(w, fault, map[string]any{"uploading": shown})
+}
+
+// refuseUpload answers a mistake of the request; nothing was stored.
+func (s *Sandbox) refuseUpload(w http.ResponseWriter, err error) {
 	var bad badRequest
 	if errors.As(err, &bad) {
 		s.violated("a request was refused with %s: %s", bad.kind, bad.why)
 		refuse(w, http.StatusBadRequest, bad.kind, bad.why)
 		return
 	}
-	if err != nil {
-		refuse(w, http.StatusBadRequest, "invalid_uploading", "the file cannot be read")
-		return
-	}
-	up := s.store(c, b, fault)
-	if !faultAfter(w, fault) {
-		s.mu.Lock()
-		shown := s.shown(up, c)
-		s.mu.Unlock()
-		answer(w, http.StatusOK, map[string]any{"uploading": shown})
-	}
+	refuse(w, http.StatusBadRequest, "invalid_uploading", "the file cannot be read")
 }
 
 var mappingPair = regexp.MustCompile(`^"([^"]+)":"([^"]+)"$`)
@@ -253,12 +257,16 @@ func (s *Sandbox) readCSV(file io.Reader, comma rune, mapping map[string]string,
 
 // facts copies what cells are checked against. The caller holds s.mu.
 func (s *Sandbox) facts(c *counterState) known {
-	k := known{statuses: map[string]bool{}, goals: map[string]bool{}, company: s.rules.Company}
+	k := known{statuses: map[string]bool{}, goals: map[string]bool{}, company: s.rules.Company,
+		now: s.Now().Unix(), maxRows: s.rules.MaxRows, dropBad: s.rules.BadRows == "drop", keepAll: s.rules.Keep == "all", poison: maps.Clone(c.poison),
+	}
 	for _, st := range c.statuses {
 		k.statuses[st.ID] = true
 	}
-	for _, g := range c.Goals {
-		k.goals[g] = true
+	for _, g := range c.goals {
+		if g.Status != "Deleted" && g.Type == "action" && len(g.Conditions) > 0 {
+			k.goals[g.Conditions[0].URL] = true
+		}
 	}
 	return k
 }
@@ -356,7 +364,7 @@ func (b *batch) take(row int, columns []csvColumn, record []string, facts known)
 
 // uploadJSON takes the JSON forms of contacts and orders.
 func (s *Sandbox) uploadJSON(w http.ResponseWriter, r *http.Request, c *counterState, k *kind, fault *Fault) {
-	defer s.begin(c, k)()
+	defer s.begin(c, k.name)()
 	mode, _, _, err := s.uploadQuery(r, k)
 	b := &batch{kind: k, mode: mode, format: "JSON"}
 	if err == nil {
