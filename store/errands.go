@@ -184,7 +184,7 @@ func (db *DB) ReplaySome(ctx context.Context, f JournalFilter, before int64, lim
 			w.and("id < ?", before)
 		}
 		err := s.get(ctx, []any{&last}, "SELECT COALESCE(MIN(id), 0) FROM (SELECT id FROM journal"+w.String()+
-			" ORDER BY id DESC LIMIT ?) some", append(append([]any{}, w.args...), limit)...)
+			" ORDER BY id DESC LIMIT ?) step", append(append([]any{}, w.args...), limit)...)
 		if err != nil || last == 0 {
 			return err
 		}

@@ -78,3 +78,24 @@ func (db *DB) RelatedIDs(ctx context.Context, project, connection string, kind m
 	})
 	return out, err
 }
+
+// Waits is a record that waits to be re-read.
+type Waits struct {
+	Since    time.Time // first asked for
+	DueAt    time.Time // not before
+	Attempts int
+	Error    string // of the last attempt
+}
+
+// WaitingRef gives how a record waits to be re-read; a zero Since when it does
+// not. Index: primary key.
+func (db *DB) WaitingRef(ctx context.Context, project, connection string, ref model.Ref) (Waits, error) {
+	var out Waits
+	err := db.read("look whether a record waits to be re-read", func(s *session) error {
+		return s.query(ctx, func(rows *sql.Rows) error {
+			return rows.Scan(timeAt{&out.Since}, timeAt{&out.DueAt}, &out.Attempts, &out.Error)
+		}, "SELECT since, due_at, attempts, error FROM refs WHERE project = ? AND connection = ? AND kind = ? AND id = ?",
+			project, connection, ref.Kind, ref.ID)
+	})
+	return out, err
+}

@@ -30,8 +30,12 @@ func Build(ctx context.Context, s Store, projects []Project, now time.Time) (Sta
 	if err != nil {
 		return Status{}, fmt.Errorf("count waiting references: %w", err)
 	}
+	off, err := s.Switches(ctx)
+	if err != nil {
+		return Status{}, fmt.Errorf("read what is paused: %w", err)
+	}
 	for _, p := range projects {
-		b := builder{store: s, project: p, now: now, journal: journal, refs: refs}
+		b := builder{store: s, project: p, now: now, journal: journal, refs: refs, off: off}
 		ps, err := b.build(ctx)
 		if err != nil {
 			return Status{}, fmt.Errorf("read the status of project %s: %w", p.ID, err)
@@ -51,6 +55,7 @@ type builder struct {
 	project       Project
 	now           time.Time
 	journal, refs []store.Backlog
+	off           store.Switches
 }
 
 func (b *builder) build(ctx context.Context) (ProjectStatus, error) {
@@ -100,6 +105,9 @@ func (b *builder) connections(ctx context.Context, ps *ProjectStatus) error {
 			if s.Connection == c.ID {
 				cs.take(s)
 			}
+		}
+		if x, off := b.off.Find(b.project.ID, store.SwitchSource, c.ID); off {
+			cs.Off = &x
 		}
 		for _, p := range polls {
 			if p.Connection == c.ID {
@@ -158,11 +166,19 @@ func (b *builder) flows(ctx context.Context, ps *ProjectStatus) error {
 			Lag: counts.Behind, Due: counts.Due, Sending: counts.Sending, Sent: counts.Sent,
 			Waiting: counts.Waiting, Refused: counts.Refused, Skipped: counts.Skipped,
 		}
+		cursor := int64(0)
 		for _, s := range states {
 			if s.Flow == f.ID {
+				cursor = s.Cursor
 				fs.LastRun, fs.LastSuccess, fs.NextRun = s.LastRun, s.LastSuccess, s.NextRun
 				fs.Asked, fs.Failures, fs.Cause, fs.Error = s.Asked, s.Failures, s.Cause, s.Error
 			}
+		}
+		if fs.LagSince, err = b.lagSince(ctx, f, counts, cursor); err != nil {
+			return err
+		}
+		if x, off := b.off.Find(b.project.ID, store.SwitchFlow, f.ID); off {
+			fs.Paused, fs.Off = true, &x
 		}
 		if len(last) > 0 {
 			u := NewUploadStatus(last[0])
@@ -213,6 +229,28 @@ func (b *builder) errors(ctx context.Context, ps *ProjectStatus) error {
 	slices.SortStableFunc(ps.Errors, func(x, y RecentError) int { return y.At.Compare(x.At) })
 	ps.Errors = ps.Errors[:min(len(ps.Errors), recentErrors)]
 	return nil
+}
+
+// lagSince is when the oldest change was read that the flow has not sent.
+func (b *builder) lagSince(ctx context.Context, f Flow, counts store.FlowCounts, cursor int64) (time.Time, error) {
+	var oldest time.Time
+	if counts.Due > 0 {
+		at, err := b.store.OldestDue(ctx, b.project.ID, f.ID)
+		if err != nil {
+			return oldest, err
+		}
+		oldest = at
+	}
+	if counts.Behind > 0 {
+		at, err := b.store.OldestBehind(ctx, b.project.ID, cursor)
+		if err != nil {
+			return oldest, err
+		}
+		if oldest.IsZero() || !at.IsZero() && at.Before(oldest) {
+			oldest = at
+		}
+	}
+	return oldest, nil
 }
 
 func (w Waiting) olderThan(age time.Duration, now time.Time) bool {

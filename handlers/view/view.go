@@ -90,7 +90,10 @@ type Store interface {
 	Journal(ctx context.Context, f store.JournalFilter) ([]store.Entry, error)
 	JournalBacklogs(ctx context.Context) ([]store.Backlog, error)
 	PollStates(ctx context.Context, project string) ([]store.PollState, error)
+	OldestBehind(ctx context.Context, project string, cursor int64) (time.Time, error)
+	OldestDue(ctx context.Context, project, flow string) (time.Time, error)
 	RefBacklogs(ctx context.Context) ([]store.Backlog, error)
+	Switches(ctx context.Context) (store.Switches, error)
 	Uploads(ctx context.Context, f store.UploadFilter) ([]store.Upload, error)
 }
 
@@ -175,6 +178,7 @@ type ConnectionStatus struct {
 	Records     []RecordsCount `json:"records"`
 
 	Title connectors.Text `json:"-"`
+	Off   *store.Switch   `json:"-"` // an operator paused it
 }
 
 // Waiting counts what waits and says since when.
@@ -234,7 +238,9 @@ type FlowStatus struct {
 	Error       string        `json:"error,omitempty"`
 	LastUpload  *UploadStatus `json:"last_upload,omitempty"`
 
-	HasStatuses bool `json:"-"`
+	HasStatuses bool          `json:"-"`
+	LagSince    time.Time     `json:"-"` // the oldest change that has not gone out; zero: none waits
+	Off         *store.Switch `json:"-"` // an operator paused it; Paused alone: svod.yaml does
 }
 
 // UploadStatus is one upload and its fate.

@@ -20,6 +20,7 @@ var operateTests = []test{
 	{"troubles are grouped and marked", troubles},
 	{"uploads are found", findUploads},
 	{"related records", related},
+	{"a record that waits to be read", waitingRef},
 }
 
 func (b *bench) versions(k model.Key) []store.RecordVersion {
@@ -203,4 +204,14 @@ func replaySome(b *bench) {
 	}
 	b.same("steps", got, "2 2 1 0 ")
 	b.same("waiting", must[[]store.Backlog](b)(b.db.JournalBacklogs(b.ctx))[0].Count, 5)
+}
+
+func waitingRef(b *bench) {
+	ref := model.Ref{Kind: model.KindDeal, ID: "1"}
+	get := func() store.Waits { return must[store.Waits](b)(b.db.WaitingRef(b.ctx, project, b24, ref)) }
+	b.same("none", get().Since.IsZero(), true)
+	b.ok(b.db.RequestRefs(b.ctx, project, b24, []model.Ref{ref}))
+	pending := must[[]store.PendingRef](b)(b.db.PendingRefs(b.ctx, project, b24, 10))
+	b.ok(b.db.PostponeRefs(b.ctx, project, b24, pending, at(5), "asked to wait"))
+	b.same("waits", get(), store.Waits{Since: start, DueAt: at(5), Attempts: 1, Error: "asked to wait"})
 }
