@@ -31,10 +31,10 @@ type Part struct {
 // Options configure a Server.
 type Options struct {
 	Listen string
-	// MaxHeader bounds the request line and headers in bytes. Defaults to 2 MiB:
-	// pollers put whole letters into a GET (roistat §2.10).
-	MaxHeader int
-	Routes    []Routes
+	// MaxLine bounds the request line in bytes, the headers coming on top. Defaults
+	// to 1 MiB: pollers put whole letters into a GET (roistat §2.10).
+	MaxLine int
+	Routes  []Routes
 	// Health looks at every part of the hub; Ready at those without which it must
 	// not get traffic.
 	Health  func(context.Context) []Part
@@ -54,8 +54,8 @@ type Server struct {
 
 // New makes a Server.
 func New(opts Options) *Server {
-	if opts.MaxHeader == 0 {
-		opts.MaxHeader = 2 << 20
+	if opts.MaxLine == 0 {
+		opts.MaxLine = 1 << 20
 	}
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
@@ -73,24 +73,37 @@ func New(opts Options) *Server {
 	for _, r := range opts.Routes {
 		r.Register(e)
 	}
-	e.GET("/healthz", func(c echo.Context) error { return health(c, opts.Health(c.Request().Context())) })
-	e.GET("/readyz", func(c echo.Context) error { return health(c, opts.Ready(c.Request().Context())) })
+	// Alive is not ready: a process that can still take webhooks is not to be
+	// killed because Redis is away.
+	e.GET("/healthz", func(c echo.Context) error { return health(c, opts.Health(c.Request().Context()), http.StatusOK) })
+	e.GET("/readyz", func(c echo.Context) error {
+		return health(c, opts.Ready(c.Request().Context()), http.StatusServiceUnavailable)
+	})
 	e.GET("/metrics", echo.WrapHandler(opts.Metrics))
+	if len(opts.Routes) == 0 {
+		return finish(e, opts)
+	}
 	e.GET("/", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/console/") })
+	return finish(e, opts)
+}
+
+func finish(e *echo.Echo, opts Options) *Server {
 	s := &Server{echo: e, log: opts.Log, failed: make(chan error, 1)}
 	s.server = &http.Server{
-		Addr: opts.Listen, Handler: e, MaxHeaderBytes: opts.MaxHeader,
+		Addr: opts.Listen, Handler: e, MaxHeaderBytes: opts.MaxLine + 256<<10,
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, IdleTimeout: 120 * time.Second,
 		ErrorLog: zap.NewStdLog(opts.Log.Named("http").WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
 	}
 	return s
 }
 
-func health(c echo.Context, parts []Part) error {
+// health answers with the state of each part; failing is the status when one
+// of them does.
+func health(c echo.Context, parts []Part, failing int) error {
 	status, state := http.StatusOK, "ok"
 	for _, p := range parts {
 		if p.State != "ok" {
-			status, state = http.StatusServiceUnavailable, "failing"
+			status, state = failing, "failing"
 		}
 	}
 	return c.JSON(status, map[string]any{"status": state, "parts": parts})

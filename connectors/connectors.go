@@ -70,6 +70,7 @@ type Deps struct {
 	Connection string
 	Zone       *time.Location // the project's
 	Currency   string         // the project's, ISO 4217
+	Region     string         // the project's, ISO 3166: of phones without a country code
 	HookURL    string         // the full address that the system posts to, "" when not known
 	OAuthURL   string         // where an authorisation page sends the browser back to
 

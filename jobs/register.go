@@ -14,7 +14,10 @@ import (
 // register makes the destination know the status scheme and the attributes
 // before the first row that uses them, and after each change.
 func (r *run) register(ctx context.Context) error {
-	statuses := r.engine.scheme(r.flow)
+	statuses, err := r.engine.scheme(ctx, r.flow)
+	if err != nil {
+		return err
+	}
 	attributes := r.flow.Spec.Attributes
 	print := fingerprint(statuses, attributes)
 	if len(statuses) == 0 && len(attributes) == 0 || print == r.state.Statuses {
@@ -29,7 +32,10 @@ func (r *run) register(ctx context.Context) error {
 
 // RegisterStatuses sends a flow's status scheme to its destination at once.
 func (e *Engine) RegisterStatuses(ctx context.Context, f *Flow) (int, error) {
-	statuses := e.scheme(f)
+	statuses, err := e.scheme(ctx, f)
+	if err != nil {
+		return 0, err
+	}
 	if len(statuses) == 0 {
 		return 0, fmt.Errorf("flow %s has no status scheme, or its destination needs none", f.Spec.ID)
 	}
@@ -75,26 +81,26 @@ func (e *Engine) registerNow(ctx context.Context, f *Flow, statuses []connectors
 // scheme joins the status schemes of all flows that upload this kind to this
 // destination: whether registering replaces the list is not documented, so the
 // whole of it is sent (yandex-metrica §5.6).
-func (e *Engine) scheme(f *Flow) []connectors.Status {
+func (e *Engine) scheme(ctx context.Context, f *Flow) ([]connectors.Status, error) {
 	if !f.Schema.RegistersStatuses {
-		return nil
+		return nil, nil
+	}
+	catalogue, err := e.catalogue(ctx, f.Project.ID)
+	if err != nil {
+		return nil, err
 	}
 	var statuses []connectors.Status
 	seen := map[string]bool{}
 	for _, other := range f.Project.into(f.To, f.Spec.As) {
-		for _, pair := range other.Spec.Statuses {
+		for _, pair := range other.Compiled.NamedStatuses(catalogue) {
 			if seen[pair.ID] {
 				continue
 			}
 			seen[pair.ID] = true
-			name := pair.Name
-			if name == "" {
-				name = pair.CRM
-			}
-			statuses = append(statuses, connectors.Status{ID: pair.ID, Name: name, Type: pair.Metrica})
+			statuses = append(statuses, connectors.Status{ID: pair.ID, Name: pair.Name, Type: pair.Metrica})
 		}
 	}
-	return statuses
+	return statuses, nil
 }
 
 func fingerprint(values ...any) string {

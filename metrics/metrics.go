@@ -29,7 +29,7 @@ type Set struct {
 	Exchanges       *prometheus.CounterVec   // host, status
 	ExchangeSeconds *prometheus.HistogramVec // host
 	ConnectionOK    *prometheus.GaugeVec     // project, connection
-	Pulls           *prometheus.CounterVec   // project, connection, action, status
+	Pulls           *prometheus.CounterVec   // project, connection, status
 	DispatchErrors  prometheus.Counter       // Redis did not take a task
 }
 
@@ -110,7 +110,7 @@ func build(reg prometheus.Registerer) (*Set, []Described) {
 		Exchanges:       m.counter("svod_exchanges_total", "HTTP calls to other systems; status 0 means no answer.", "host", "status"),
 		ExchangeSeconds: m.histogram("svod_exchange_seconds", "Duration of HTTP calls to other systems.", slowBuckets, "host"),
 		ConnectionOK:    m.gauge("svod_connection_ok", "1 while a connection works, 0 while it fails, is paused or needs re-authorisation.", "project", "connection"),
-		Pulls:           m.counter("svod_pulls_total", "Requests of systems that read from us.", "project", "connection", "action", "status"),
+		Pulls:           m.counter("svod_pulls_total", "Requests of systems that read from us, by the HTTP status of our answer.", "project", "connection", "status"),
 		DispatchErrors:  m.counter("svod_dispatch_errors_total", "Tasks that Redis did not take; they are handed out later.").WithLabelValues(),
 	}
 	return set, m.table

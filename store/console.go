@@ -34,6 +34,18 @@ func (db *DB) Users(ctx context.Context) ([]string, error) {
 	return out, err
 }
 
+// DeleteUser removes an operator and signs his browsers out; one that is not
+// there is no error.
+func (db *DB) DeleteUser(ctx context.Context, name string) error {
+	return db.write(ctx, "delete a user", func(s *session) error {
+		if _, err := s.exec(ctx, "DELETE FROM sessions WHERE user_name = ?", name); err != nil {
+			return err
+		}
+		_, err := s.exec(ctx, "DELETE FROM users WHERE name = ?", name)
+		return err
+	})
+}
+
 // SaveSession keeps a signed-in browser.
 func (db *DB) SaveSession(ctx context.Context, x Session) error {
 	return db.write(ctx, "save a session", func(s *session) error {

@@ -52,12 +52,12 @@ func newCheck(s *settings) *cobra.Command {
 // noDeps is for validation, which does no I/O.
 func noDeps(p *config.Project, c *config.Connection) connectors.Deps {
 	return connectors.Deps{
-		Project: p.ID, Connection: c.ID, Zone: p.Zone, Currency: p.Currency, Log: zap.NewNop(), Now: time.Now,
+		Project: p.ID, Connection: c.ID, Zone: p.Zone, Currency: p.Currency, Region: p.Region, Log: zap.NewNop(), Now: time.Now,
 	}
 }
 
 func checkOnline(ctx context.Context, cfg *config.Config, out io.Writer) error {
-	h, err := openHub(ctx, cfg, zap.NewNop())
+	h, err := openHub(ctx, cfg, zap.NewNop(), true)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func newURLs(s *settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			h, err := openHub(cmd.Context(), cfg, zap.NewNop())
+			h, err := openHub(cmd.Context(), cfg, zap.NewNop(), true)
 			if err != nil {
 				return err
 			}

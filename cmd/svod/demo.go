@@ -96,7 +96,7 @@ func (d *demo) open(ctx context.Context) error {
 	if cfg == nil || hasErrors(problems) {
 		return problemsError(problems)
 	}
-	if d.hub, err = openHub(ctx, cfg, d.log); err != nil {
+	if d.hub, err = openHub(ctx, cfg, d.log, true); err != nil {
 		return err
 	}
 	if err := d.hub.start(ctx, []string{roleAPI, roleScheduler, roleWorker}); err != nil {

@@ -70,16 +70,16 @@ type hub struct {
 	stops []func()
 }
 
-// openHub opens the database, brings it up to date, and builds everything that
-// the roles need.
-func openHub(ctx context.Context, cfg *config.Config, log *zap.Logger) (*hub, error) {
+// openHub opens the database, brings it up to date if migrate says so, and
+// builds everything that the roles need.
+func openHub(ctx context.Context, cfg *config.Config, log *zap.Logger, migrate bool) (*hub, error) {
 	h := &hub{
 		cfg: cfg, kinds: registry.New(), log: log, now: time.Now,
 		reg: prometheus.NewRegistry(), secrets: map[string]string{},
 	}
 	h.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	h.metrics = metrics.New(h.reg)
-	if err := h.openStore(ctx); err != nil {
+	if err := h.openStore(ctx, migrate); err != nil {
 		return nil, err
 	}
 	if err := h.openRest(ctx); err != nil {
@@ -89,15 +89,35 @@ func openHub(ctx context.Context, cfg *config.Config, log *zap.Logger) (*hub, er
 	return h, nil
 }
 
-func (h *hub) openStore(ctx context.Context) error {
+func (h *hub) openStore(ctx context.Context, migrate bool) error {
 	var err error
 	h.store, err = store.Open(ctx, h.cfg.Database, store.Options{Log: h.log.Named("store"), Now: h.now})
 	if err != nil {
 		return fmt.Errorf("open the database: %w", err)
 	}
-	if err := h.store.Migrate(ctx); err != nil {
+	if err := h.prepareStore(ctx, migrate); err != nil {
 		_ = h.store.Close()
-		return fmt.Errorf("bring the database up to date: %w", err)
+		return err
+	}
+	return nil
+}
+
+// prepareStore brings the database up to date, or refuses to work on an older
+// one: a command beside a running hub of an older version must not change its
+// database under it.
+func (h *hub) prepareStore(ctx context.Context, migrate bool) error {
+	if migrate {
+		if err := h.store.Migrate(ctx); err != nil {
+			return fmt.Errorf("bring the database up to date: %w", err)
+		}
+		return nil
+	}
+	pending, err := h.store.PendingMigrations(ctx)
+	if err != nil {
+		return err
+	}
+	if pending > 0 {
+		return fmt.Errorf("the database is new or older than this program (%d steps); run `svod serve` of this version once, it brings it up to date", pending)
 	}
 	return nil
 }
@@ -150,7 +170,7 @@ func (h *hub) deps() lend {
 	limiter := ratelimit.New(h.broker.Client, ratelimit.Options{})
 	return func(p *config.Project, c *config.Connection) connectors.Deps {
 		return connectors.Deps{
-			Project: p.ID, Connection: c.ID, Zone: p.Zone, Currency: p.Currency,
+			Project: p.ID, Connection: c.ID, Zone: p.Zone, Currency: p.Currency, Region: p.Region,
 			HookURL: address(h.cfg, "hooks", p.ID, c.ID, h.secret(p.ID, c.ID)), OAuthURL: address(h.cfg, "oauth", p.ID, c.ID),
 			HTTP: client, Limiter: limiter,
 			Memory: credentials.Memory(h.store, p.ID, c.ID), Tokens: credentials.Tokens(h.vault, h.store, p.ID, c.ID),
@@ -208,7 +228,8 @@ func (h *hub) start(ctx context.Context, roles []string) error {
 	if slices.Contains(roles, roleAPI) {
 		return h.startAPI(ctx)
 	}
-	return nil
+	// Health and metrics only.
+	return h.listen(nil)
 }
 
 // startWorkers waits for Redis without holding up the rest: webhooks are taken
@@ -275,8 +296,13 @@ func (h *hub) startAPI(ctx context.Context) error {
 	})
 	h.journal.Start()
 	h.stops = append(h.stops, h.journal.Stop)
+	return h.listen(h.routes())
+}
+
+// listen serves these routes besides health and metrics.
+func (h *hub) listen(routes []api.Routes) error {
 	h.http = api.New(api.Options{
-		Listen: h.cfg.Server.Listen, MaxHeader: h.cfg.Server.Limits.PullHeader, Routes: h.routes(),
+		Listen: h.cfg.Server.Listen, MaxLine: h.cfg.Server.Limits.PullHeader, Routes: routes,
 		Health: h.health, Ready: h.ready,
 		Metrics: promhttp.HandlerFor(h.reg, promhttp.HandlerOpts{}), Log: h.log.Named("api"),
 	})
@@ -296,10 +322,10 @@ func (h *hub) routes() []api.Routes {
 	actions := &actions{hub: h}
 	return []api.Routes{
 		hooks.New(hooks.Options{
-			Journal: h.journal, Lookup: h.hookTarget, MaxBody: h.cfg.Server.Limits.Body,
+			Journal: h.journal, Lookup: h.hookTarget, MaxBody: h.cfg.Server.Limits.Body, Rate: h.cfg.Server.Limits.HookRate,
 			Log: h.log.Named("hooks"), Metrics: h.metrics, Now: h.now,
 		}),
-		pulls.New(pulls.Options{Store: h.store, Lookup: h.pullTarget, Wake: h.wakeFlows, Log: h.log.Named("pulls"), Now: h.now}),
+		pulls.New(pulls.Options{Store: h.store, Lookup: h.pullTarget, Wake: h.wakeFlows, Log: h.log.Named("pulls"), Metrics: h.metrics, Now: h.now}),
 		oauth.New(oauth.Options{Store: h.store, Lookup: h.oauthTarget, Authorized: h.authorized, Log: h.log.Named("oauth"), Now: h.now}),
 		admin.New(admin.Options{Store: h.store, Actions: actions, Projects: projects, Tokens: tokens(h.cfg), Now: h.now, Log: h.log.Named("admin")}),
 		console.New(console.Options{

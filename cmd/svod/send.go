@@ -95,7 +95,7 @@ func withHub(cmd *cobra.Command, s *settings, fn func(context.Context, *hub) err
 	if err != nil {
 		return err
 	}
-	h, err := openHub(cmd.Context(), cfg, zap.NewNop())
+	h, err := openHub(cmd.Context(), cfg, zap.NewNop(), false)
 	if err != nil {
 		return err
 	}

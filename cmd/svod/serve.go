@@ -10,7 +10,7 @@ import (
 )
 
 func newServe(s *settings) *cobra.Command {
-	var roles, level string
+	var roles, level, listen string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the hub",
@@ -26,13 +26,16 @@ func newServe(s *settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if listen != "" {
+				cfg.Server.Listen = listen
+			}
 			log, err := newLog(level)
 			if err != nil {
 				return exitError{code: 2, err: err}
 			}
 			defer func() { _ = log.Sync() }()
 			ctx := cmd.Context()
-			h, err := openHub(ctx, cfg, log)
+			h, err := openHub(ctx, cfg, log, true)
 			if err != nil {
 				return err
 			}
@@ -40,21 +43,18 @@ func newServe(s *settings) *cobra.Command {
 			if err := h.start(ctx, wanted); err != nil {
 				return err
 			}
-			log.Info("the hub runs", zap.Strings("roles", wanted), zap.String("console", address(cfg, "console")+"/"))
-			var failed <-chan error
-			if h.http != nil {
-				failed = h.http.Failed()
-			}
+			log.Info("the hub runs", zap.Strings("roles", wanted), zap.Stringer("listen", h.http.Addr()))
 			select {
 			case <-ctx.Done():
 				log.Info("stopping: what is under way is finished or given back")
 				return nil
-			case err := <-failed:
+			case err := <-h.http.Failed():
 				return fmt.Errorf("the HTTP server ended: %w", err)
 			}
 		},
 	}
 	cmd.Flags().StringVar(&roles, "roles", "api,worker,scheduler", "what this process does")
+	cmd.Flags().StringVar(&listen, "listen", "", "listen here instead of server.listen; for several processes on one machine")
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd
 }

@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
+	"go.uber.org/zap"
+
+	"github.com/svod-hub/svod/config"
 	"github.com/svod-hub/svod/credentials"
 	"github.com/svod-hub/svod/store"
 )
@@ -27,8 +31,14 @@ func (h *hub) keepUsers(ctx context.Context) error {
 		}
 	}
 	known, err := h.store.Users(ctx)
-	if err != nil || len(known) > 0 {
+	if err != nil {
 		return err
+	}
+	if len(h.cfg.Console.Users) > 0 {
+		return h.dropUsers(ctx, known)
+	}
+	if len(known) > 0 {
+		return nil
 	}
 	password := rand.Text()[:16]
 	if err := h.store.SaveUser(ctx, firstUser, credentials.HashPassword(password)); err != nil {
@@ -36,6 +46,21 @@ func (h *hub) keepUsers(ctx context.Context) error {
 	}
 	// Not to the log, which others keep and read.
 	fmt.Fprintf(os.Stdout, "Console user made: name %s, password %s (printed once; set console.users to choose your own)\n", firstUser, password)
+	return nil
+}
+
+// dropUsers removes users that the configuration does not name any more.
+func (h *hub) dropUsers(ctx context.Context, known []string) error {
+	for _, name := range known {
+		named := slices.ContainsFunc(h.cfg.Console.Users, func(u config.User) bool { return u.Name == name })
+		if named {
+			continue
+		}
+		if err := h.store.DeleteUser(ctx, name); err != nil {
+			return err
+		}
+		h.log.Info("console user removed", zap.String("user", name))
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package amocrm
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -110,7 +111,7 @@ func (c *Connector) region(country string) string {
 			return code
 		}
 	}
-	return "RU"
+	return cmp.Or(c.deps.Region, "RU")
 }
 
 // filters reports whether lists may be filtered.

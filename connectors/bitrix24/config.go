@@ -58,9 +58,6 @@ func (c *config) prepare() error {
 	if !slices.Contains([]string{readAuto, readClassic, readItem}, c.ReadWith) {
 		fail("read_with", "must be auto, item or classic")
 	}
-	if c.PhoneRegion == "" {
-		c.PhoneRegion = "RU"
-	}
 	switch {
 	case c.URL == "" && c.OAuth == nil:
 		fail("url", "give the address of an inbound webhook here, or the keys of a local application under oauth")
@@ -162,7 +159,7 @@ func settings() []connectors.Setting {
 			"Codes of the fields that hold visit ids; fields with usual names are found without it.",
 			"Коды полей с идентификаторами визитов; поля с обычными названиями находятся сами."),
 			Keys: trackingSettings()},
-		{Key: "phone_region", Default: "RU", Title: text("Country of phones", "Страна телефонов"), Help: text(
+		{Key: "phone_region", Title: text("Country of phones", "Страна телефонов"), Help: text(
 			"How phones without a country code are read.", "Как читать телефоны без кода страны.")},
 	}
 }

@@ -11,6 +11,7 @@
 package bitrix24
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -53,6 +54,7 @@ func newConnector(s connectors.Settings, d connectors.Deps) (*Connector, error) 
 	if err := s.Decode(&c.cfg); err != nil {
 		return nil, err
 	}
+	c.cfg.PhoneRegion = cmp.Or(c.cfg.PhoneRegion, d.Region, "RU")
 	if err := c.cfg.prepare(); err != nil {
 		return nil, err
 	}

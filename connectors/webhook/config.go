@@ -4,6 +4,7 @@
 package webhook
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -79,7 +80,7 @@ func settingDocs() []connectors.Setting {
 				EN: "For times without an offset; the project's when absent.",
 				RU: "Для времён без смещения; если не указан, пояс проекта.",
 			}},
-		{Key: "phone_region", Default: "RU", Title: connectors.Text{EN: "Country of phones", RU: "Страна телефонов"},
+		{Key: "phone_region", Title: connectors.Text{EN: "Country of phones", RU: "Страна телефонов"},
 			Help: connectors.Text{
 				EN: "ISO 3166 country that numbers without a country code belong to.",
 				RU: "Страна (ISO 3166) номеров без кода страны.",
@@ -140,10 +141,7 @@ func New(s connectors.Settings, d connectors.Deps) (*Connector, error) {
 		return nil, err
 	}
 	var wrong mistakes
-	c := &Connector{answer: set.Answer, region: set.PhoneRegion, zone: d.Zone, connection: d.Connection}
-	if c.region == "" {
-		c.region = "RU"
-	}
+	c := &Connector{answer: set.Answer, region: cmp.Or(set.PhoneRegion, d.Region, "RU"), zone: d.Zone, connection: d.Connection}
 	if c.zone == nil {
 		c.zone = time.UTC
 	}

@@ -13,10 +13,12 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"github.com/svod-hub/svod/connectors"
 	"github.com/svod-hub/svod/journal"
@@ -38,13 +40,20 @@ type Options struct {
 	Lookup func(project, connection string) (Target, bool)
 	// MaxBody bounds a body in bytes, after decompression. Defaults to 4 MiB.
 	MaxBody int64
+	// Rate is how many webhooks a second one connection may send; 0: any number.
+	Rate    int
 	Log     *zap.Logger
 	Metrics *metrics.Set
 	Now     func() time.Time
 }
 
 // Handler takes webhooks.
-type Handler struct{ opts Options }
+type Handler struct {
+	opts Options
+
+	mu    sync.Mutex
+	rates map[string]*rate.Limiter // by project and connection
+}
 
 // keptOfRefused is how much of a refused body stays in the journal, for the
 // operator to recognise it by.
@@ -59,7 +68,7 @@ func New(opts Options) *Handler {
 	if opts.MaxBody == 0 {
 		opts.MaxBody = 4 << 20
 	}
-	return &Handler{opts: opts}
+	return &Handler{opts: opts, rates: map[string]*rate.Limiter{}}
 }
 
 // Register adds the address to the server.
@@ -75,6 +84,10 @@ func (h *Handler) take(c echo.Context) error {
 	if subtle.ConstantTimeCompare([]byte(target.Secret), []byte(c.Param("secret"))) != 1 || !ok || target.Secret == "" {
 		// Which of the two was wrong is not for the caller to know.
 		return echo.NewHTTPError(http.StatusNotFound)
+	}
+	if !h.allowed(project + "/" + connection) {
+		c.Response().Header().Set("Retry-After", "1")
+		return echo.NewHTTPError(http.StatusTooManyRequests, "this connection sends more webhooks a second than server.limits.hook_rate allows")
 	}
 	entry := &store.Entry{
 		Project:    project,
@@ -97,6 +110,21 @@ func (h *Handler) take(c echo.Context) error {
 		return c.NoContent(status)
 	}
 	return c.Blob(status, contentType, body)
+}
+
+// allowed keeps the configured rate of one connection, with bursts of a second.
+func (h *Handler) allowed(name string) bool {
+	if h.opts.Rate == 0 {
+		return true
+	}
+	h.mu.Lock()
+	limiter := h.rates[name]
+	if limiter == nil {
+		limiter = rate.NewLimiter(rate.Limit(h.opts.Rate), h.opts.Rate)
+		h.rates[name] = limiter
+	}
+	h.mu.Unlock()
+	return limiter.AllowN(h.opts.Now(), 1)
 }
 
 // journal makes the delivery durable and says what to answer.

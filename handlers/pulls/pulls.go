@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/svod-hub/svod/connectors"
+	"github.com/svod-hub/svod/metrics"
 )
 
 const (
@@ -52,6 +53,7 @@ type Options struct {
 	// MaxBody bounds a body in bytes. Defaults to 4 MiB.
 	MaxBody int64
 	Log     *zap.Logger      // defaults to none
+	Metrics *metrics.Set     // nil: not counted
 	Now     func() time.Time // defaults to time.Now
 }
 
@@ -104,6 +106,9 @@ func (h *Handler) answer(c echo.Context) error {
 	request.ReceivedAt = start.UTC()
 	answer := puller.Pull(c.Request().Context(), request, &desk{opts: &h.opts, project: project, connection: connection, sources: target.RecordsFrom})
 	h.log(project, connection, request, answer, start)
+	if h.opts.Metrics != nil {
+		h.opts.Metrics.Pulls.WithLabelValues(project, connection, strconv.Itoa(answer.Status)).Inc()
+	}
 	header := c.Response().Header()
 	header.Set("Cache-Control", "no-store")
 	header.Set("Referrer-Policy", "no-referrer") // the address is a secret
