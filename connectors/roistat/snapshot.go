@@ -28,6 +28,7 @@ const (
 	listLives    = 2 * time.Hour
 	listServes   = time.Hour // younger ones may be taken up by a new run
 	runIdles     = 10 * time.Minute
+	runRepeats   = time.Minute
 	chunkEntries = 10000
 	maxRuns      = 12
 	batchSize    = 1000
@@ -131,17 +132,16 @@ func (c *call) begin(ctx context.Context, l list, runs []*run, limit int) (*run,
 		return nil, nil, err
 	}
 	chunks, sum := encodeEntries(entries)
+	for taken(runs, limit, c.now) {
+		limit--
+	}
 	for i := len(runs) - 1; i >= 0; i-- {
 		if r := runs[i]; r.Sum == sum && c.now.Sub(r.Made) < listServes {
-			if r.Limit == limit {
-				return r, runs, nil
-			}
+			// The same list, but a run of its own: two that shared one would be told
+			// apart by nothing.
 			again := &run{List: r.List, Sum: sum, Total: r.Total, Limit: limit, Made: r.Made}
 			return again, append(runs, again), nil
 		}
-	}
-	for taken(runs, limit, c.now) {
-		limit--
 	}
 	r := &run{List: c.now.UnixNano(), Sum: sum, Total: len(entries), Limit: limit, Made: c.now}
 	for slices.ContainsFunc(runs, func(other *run) bool { return other.List == r.List }) {
@@ -155,8 +155,12 @@ func (c *call) begin(ctx context.Context, l list, runs []*run, limit int) (*run,
 	return r, append(runs, r), nil
 }
 
+// taken reports whether a page of this length would be mistaken for one of a run
+// that goes on, or that has just ended and may ask for a page again.
 func taken(runs []*run, limit int, now time.Time) bool {
-	return limit > 1 && slices.ContainsFunc(runs, func(r *run) bool { return r.Limit == limit && r.underWay(now) })
+	return limit > 1 && slices.ContainsFunc(runs, func(r *run) bool {
+		return r.Limit == limit && (r.underWay(now) || now.Sub(r.Touched) < runRepeats)
+	})
 }
 
 func (c *call) loadRuns(ctx context.Context, name string) ([]*run, error) {
