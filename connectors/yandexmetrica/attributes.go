@@ -3,7 +3,6 @@ package yandexmetrica
 import (
 	"context"
 	"net/url"
-	"strings"
 
 	"github.com/svod-hub/svod/connectors"
 	"github.com/svod-hub/svod/model"
@@ -32,6 +31,9 @@ var entityTypes = map[string]string{asContacts: "CONTACT", asOrders: "ORDER"}
 func (c *Connector) PutAttributes(ctx context.Context, as string, attributes []connectors.Attribute) error {
 	if len(attributes) == 0 {
 		return nil
+	}
+	if as == asUserParams {
+		return nil // parameters of visitors need no registration (§9)
 	}
 	entity, ok := entityTypes[as]
 	if !ok {
@@ -62,21 +64,9 @@ func (c *Connector) PutAttributes(ctx context.Context, as string, attributes []c
 
 // missingAttributes compares with what the counter has.
 func (c *Connector) missingAttributes(ctx context.Context, entity string, wanted []attribute) ([]attribute, error) {
-	var got struct {
-		System []listedAttribute `json:"system_attributes"`
-		Custom []listedAttribute `json:"custom_attributes"`
-	}
-	if err := c.get(ctx, "read attributes", c.cdpPath("/schema/attributes"), url.Values{"entity_type": {entity}}, &got); err != nil {
+	system, custom, err := c.readAttributes(ctx, entity)
+	if err != nil {
 		return nil, err
-	}
-	system, custom := map[string]bool{}, map[string]attribute{}
-	for _, l := range got.System {
-		system[string(l.Name)] = true
-	}
-	for _, l := range got.Custom {
-		custom[string(l.Name)] = attribute{
-			Name: string(l.Name), TypeName: string(l.TypeName), Multivalued: l.Multivalued == "true" || l.Multivalued == "1",
-		}
 	}
 	var missing []attribute
 	for _, w := range wanted {
@@ -87,7 +77,7 @@ func (c *Connector) missingAttributes(ctx context.Context, entity string, wanted
 		switch {
 		case !ok:
 			missing = append(missing, w)
-		case have.TypeName != "" && !strings.EqualFold(have.TypeName, w.TypeName), have.Multivalued != w.Multivalued:
+		case have.differs(w):
 			return nil, model.Errorf(model.ClassPermanent, model.CauseBadValue,
 				"attribute %s exists in counter %s as %s; choose another name or the same type", w.Name, c.Counter, inWords(have))
 		}

@@ -55,6 +55,9 @@ func (c *Connector) do(ctx context.Context, r request) (outbound.Response, error
 		}
 	}
 	if e := c.classify(resp, r.what); e != nil {
+		if e.Class == model.ClassQuota && strings.HasPrefix(r.path, reportsPath) {
+			return resp, c.pauseReports(ctx, resp, e)
+		}
 		if err := c.pause(ctx, resp, e.RetryAt); err != nil {
 			return resp, err
 		}
@@ -69,6 +72,7 @@ func (c *Connector) exchange(ctx context.Context, r request, token model.Secret)
 		return outbound.Response{}, err
 	}
 	defer release()
+	c.countRequest(ctx)
 
 	query := url.Values{}
 	for k, v := range r.query {
@@ -119,7 +123,7 @@ func (c *Connector) admit(ctx context.Context) (release func(), err error) {
 	if c.limiter == nil {
 		return func() {}, nil
 	}
-	rate := c.DailyRequests - c.DailyRequests/dailyReserve
+	rate := c.dailyLimit()
 	day := connectors.Limit{Rate: rate, Period: fullDay, Burst: min(dailyBurst, rate)}
 	if err := c.limiter.Wait(ctx, c.counterKey(), day); err != nil {
 		return nil, err
@@ -140,10 +144,19 @@ func (c *Connector) admit(ctx context.Context) (release func(), err error) {
 
 // pause holds back all workers when a quota that they share is used up.
 func (c *Connector) pause(ctx context.Context, resp outbound.Response, until time.Time) error {
-	if c.limiter == nil || until.IsZero() {
+	if until.IsZero() {
 		return nil
 	}
 	quota := readAnswer(resp.Body).quota()
+	switch {
+	case strings.HasPrefix(quota, "quota_requests_by_uid"):
+		c.usage.block(quotaDay, until)
+	case strings.HasPrefix(quota, "quota_requests_by_counter_id"):
+		c.usage.block(quotaCounter, until)
+	}
+	if c.limiter == nil {
+		return nil
+	}
 	switch {
 	case strings.HasPrefix(quota, "quota_requests_by_uid"):
 		return c.limiter.Pause(ctx, c.dayKey(), until)

@@ -1,7 +1,8 @@
-// Package yandexmetrica takes rows to a Yandex Metrica counter: contacts, orders
-// and simple orders by CSV file, each with a file of its own here. It keeps
-// Metrica's quotas, checks every row before it leaves so that the remote check
-// never fails, and settles uploads whose answer was lost.
+// Package yandexmetrica takes rows to a Yandex Metrica counter: contacts, orders,
+// conversions, calls, chats, user parameters and expenses by CSV file, and events
+// one by one; each kind has a file of its own here. It keeps Metrica's quotas,
+// checks every row before it leaves so that the remote check never fails, settles
+// uploads whose answer was lost, and reads reaches of goals and today's audience.
 //
 // The protocol is described in docs under "yandex-metrica"; comments name its
 // sections.
@@ -14,6 +15,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +32,8 @@ const Kind = "yandex-metrica"
 const (
 	defaultURL      = "https://api-metrika.yandex.net"
 	defaultOAuthURL = "https://oauth.yandex.ru"
+	// Server events go to another host (§13).
+	defaultCollectURL = "https://mc.yandex.ru/collect"
 
 	// Chunks far below the documented 1,000,000 rows and 1 GB keep a repeated
 	// upload cheap (yandex-metrica §14.2).
@@ -47,6 +51,7 @@ func Type() connectors.Type {
 		Kind:     Kind,
 		Title:    connectors.Text{EN: "Yandex Metrica", RU: "Яндекс Метрика"},
 		Settings: settingsHelp(),
+		Records:  []model.Kind{model.KindGoal},
 		Schemas:  schemas(),
 		New: func(s connectors.Settings, d connectors.Deps) (connectors.Connector, error) {
 			return newConnector(s, d)
@@ -87,6 +92,17 @@ func settingsHelp() []connectors.Setting {
 		{Key: "max_bytes", Default: "104857600", Title: connectors.Text{EN: "Bytes in one file", RU: "Байт в файле"}},
 		{Key: "columns_mapping", Default: "on", Title: connectors.Text{EN: "Send columns_mapping", RU: "Передавать columns_mapping"},
 			Help: connectors.Text{EN: "on or off; the documents disagree on whether it is required.", RU: "on или off; документация расходится в том, обязателен ли он."}},
+		{Key: "collect_url", Default: defaultCollectURL, Title: connectors.Text{EN: "Address of server events", RU: "Адрес серверных событий"}},
+		{Key: "ms", Secret: true, Title: connectors.Text{EN: "Measurement Protocol token", RU: "Токен Measurement Protocol"},
+			Help: connectors.Text{
+				EN: "Needed for server events only; made in the counter's settings, Measurement Protocol.",
+				RU: "Нужен только для серверных событий; создаётся в настройках счётчика, Measurement Protocol."}},
+		{Key: "check_goals", Default: "on", Title: connectors.Text{EN: "Check goals", RU: "Проверять цели"},
+			Help: connectors.Text{EN: "on or off; whether the targets of conversions must be goals of the counter before they are sent.", RU: "on или off; должны ли цели конверсий быть в счётчике до отправки."}},
+		{Key: "create_goals", Default: "off", Title: connectors.Text{EN: "Create goals", RU: "Создавать цели"},
+			Help: connectors.Text{EN: "on or off; whether a missing goal is created as a JavaScript event.", RU: "on или off; создавать ли недостающую цель как JavaScript-событие."}},
+		{Key: "import_goals", Title: connectors.Text{EN: "Goals to read", RU: "Загружать цели"},
+			Help: connectors.Text{EN: "Identifiers or numbers of goals whose reaches are read once a day.", RU: "Идентификаторы или номера целей, достижения которых читаются раз в сутки."}},
 	}
 }
 
@@ -102,6 +118,11 @@ type settings struct {
 	MaxRows        int            `yaml:"max_rows"`
 	MaxBytes       int64          `yaml:"max_bytes"`
 	ColumnsMapping string         `yaml:"columns_mapping"`
+	CollectURL     string         `yaml:"collect_url"`
+	MS             model.Secret   `yaml:"ms"`
+	CheckGoals     string         `yaml:"check_goals"`
+	CreateGoals    string         `yaml:"create_goals"`
+	ImportGoals    []string       `yaml:"import_goals"`
 }
 
 type oauthSettings struct {
@@ -117,6 +138,9 @@ func (s settings) withDefaults() settings {
 	}
 	if s.OAuthURL == "" {
 		s.OAuthURL = defaultOAuthURL
+	}
+	if s.CollectURL == "" {
+		s.CollectURL = defaultCollectURL
 	}
 	if s.DailyRequests == 0 {
 		s.DailyRequests = defaultDailyRequests
@@ -157,7 +181,7 @@ func (s settings) validate() error {
 	if s.OAuth != nil && s.OAuth.ClientSecret == "" {
 		bad("oauth.client_secret: missing; take it from the application's page at oauth.yandex.ru")
 	}
-	for key, address := range map[string]string{"url": s.URL, "oauth_url": s.OAuthURL} {
+	for key, address := range map[string]string{"url": s.URL, "oauth_url": s.OAuthURL, "collect_url": s.CollectURL} {
 		u, err := url.Parse(address)
 		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" {
 			bad("%s: not an http(s) address without a query", key)
@@ -177,10 +201,20 @@ func (s settings) validate() error {
 	if s.MaxBytes < 1<<16 || s.MaxBytes > hardMaxBytes {
 		bad("max_bytes: %d is outside 65536 to %d", s.MaxBytes, int64(hardMaxBytes))
 	}
-	switch s.ColumnsMapping {
-	case "", "on", "off", "true", "false":
-	default:
-		bad("columns_mapping: %q is neither on nor off", s.ColumnsMapping)
+	for _, v := range []struct{ key, value string }{{"columns_mapping", s.ColumnsMapping}, {"check_goals", s.CheckGoals}, {"create_goals", s.CreateGoals}} {
+		switch v.value {
+		case "", "on", "off", "true", "false":
+		default:
+			bad("%s: %q is neither on nor off", v.key, v.value)
+		}
+	}
+	if strings.ContainsAny(s.MS.Reveal(), " \t\r\n") {
+		bad("ms: holds spaces or line breaks; paste the token alone")
+	}
+	for i, goal := range s.ImportGoals {
+		if strings.TrimSpace(goal) == "" {
+			bad("import_goals: goal %d is empty; give an identifier or a number", i+1)
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -198,18 +232,33 @@ type Connector struct {
 	now        func() time.Time
 	returnTo   string // where an authorisation page sends the browser back to
 	login      string // names the login in limiter keys; a hash
+	currency   string // the project's
+
+	recentMu sync.Mutex
+	recent   map[string]recentList // uploads, by list
+
+	goals    goalBook
+	audience audienceCache
+	usage    usage
 
 	zone   atomic.Pointer[zoneFact]
 	streak atomic.Int32 // quota answers of an unnamed kind in a row
 }
 
 var (
-	_ connectors.Connector       = (*Connector)(nil)
-	_ connectors.Uploader        = (*Connector)(nil)
-	_ connectors.Settler         = (*Connector)(nil)
-	_ connectors.StatusKeeper    = (*Connector)(nil)
-	_ connectors.AttributeKeeper = (*Connector)(nil)
-	_ connectors.Authorizer      = (*Connector)(nil)
+	_ connectors.Connector         = (*Connector)(nil)
+	_ connectors.Uploader          = (*Connector)(nil)
+	_ connectors.Settler           = (*Connector)(nil)
+	_ connectors.StatusKeeper      = (*Connector)(nil)
+	_ connectors.AttributeKeeper   = (*Connector)(nil)
+	_ connectors.Authorizer        = (*Connector)(nil)
+	_ connectors.Follower          = (*Connector)(nil)
+	_ connectors.FlowChecker       = (*Connector)(nil)
+	_ connectors.Informer          = (*Connector)(nil)
+	_ connectors.Poller            = (*Connector)(nil)
+	_ connectors.QuotaTeller       = (*Connector)(nil)
+	_ connectors.SchemeComparer    = (*Connector)(nil)
+	_ connectors.AttributeComparer = (*Connector)(nil)
 )
 
 func newConnector(from connectors.Settings, d connectors.Deps) (*Connector, error) {
@@ -231,6 +280,7 @@ func newConnector(from connectors.Settings, d connectors.Deps) (*Connector, erro
 		log:        d.Log,
 		now:        d.Now,
 		returnTo:   d.OAuthURL,
+		currency:   d.Currency,
 	}
 	if d.HTTP != nil {
 		c.http = d.HTTP

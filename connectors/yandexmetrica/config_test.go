@@ -18,6 +18,8 @@ func TestSettings(t *testing.T) {
 		{"token", good, nil},
 		{"oauth", "counter: \"1\"\noauth: {client_id: a, client_secret: b, refresh_token: c, redirect_uri: d}", nil},
 		{"everything", good + "url: http://127.0.0.1:1/\noauth_url: http://x/\nulogin: boss\ntime_zone: Asia/Omsk\ndaily_requests: 100\nmax_rows: 5\nmax_bytes: 70000\ncolumns_mapping: off\n", nil},
+		{"goals", good + "check_goals: off\ncreate_goals: true\nimport_goals: [order, 334423]\ncollect_url: http://127.0.0.1:1/collect\nms: abc\n", nil},
+		{"switches of goals", good + "check_goals: maybe\ncreate_goals: perhaps\nimport_goals: [\"\"]\nms: a b\n", []string{"check_goals:", "create_goals:", "import_goals:", "ms:"}},
 		{"switch as boolean", good + "columns_mapping: true\n", nil},
 		{"nothing", "{}", []string{"counter:", "token:"}},
 		{"counter is a name", "counter: shop\ntoken: a", []string{"counter:"}},
@@ -68,6 +70,9 @@ func TestSettingsAreDescribed(t *testing.T) {
 		value := "x"
 		if len(s.Keys) > 0 {
 			value = "{}"
+		}
+		if s.Key == "import_goals" {
+			value = "[order_paid, 334423]"
 		}
 		if strings.HasPrefix(s.Key, "max") || strings.HasPrefix(s.Key, "daily") {
 			value = "1"

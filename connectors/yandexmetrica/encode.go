@@ -2,7 +2,6 @@ package yandexmetrica
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -11,12 +10,6 @@ import (
 
 	"github.com/svod-hub/svod/connectors"
 	"github.com/svod-hub/svod/model"
-)
-
-const (
-	// A row beyond this is no order and no contact.
-	maxRowBytes = 256 << 10
-	flushBytes  = 64 << 10
 )
 
 // column is one cell of each row.
@@ -33,7 +26,12 @@ type column struct {
 // written, so that all rows go together. What an empty cell means under UPDATE
 // and APPEND is not documented (yandex-metrica §15.1, §19.15): there rows share a
 // file only with rows that fill the same columns, and the file holds no others.
+//
+// User parameters of a file have one kind of identifier (§9).
 func (c *Connector) Group(u connectors.Upload, row *model.Row) string {
+	if u.As == asUserParams {
+		return identifierOf(u.Columns, row)
+	}
 	if saves(u.Mode) {
 		return ""
 	}
@@ -58,6 +56,12 @@ func filledSet(row *model.Row) string {
 
 // Encode implements connectors.Uploader. The file is the canonical one of §15.1.
 func (c *Connector) Encode(ctx context.Context, u connectors.Upload, w io.Writer) (connectors.RowWriter, error) {
+	if s, ok := sheetOf(u.As); ok {
+		return c.encodeSheet(ctx, s, u, w)
+	}
+	if u.As == asEvents {
+		return c.encodeEvents(u, w)
+	}
 	columns, err := columnsOf(u)
 	if err != nil {
 		return nil, err
@@ -66,8 +70,7 @@ func (c *Connector) Encode(ctx context.Context, u connectors.Upload, w io.Writer
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", u.As, err)
 	}
-	rw := &rowWriter{as: u.As, w: w, all: columns, cell: cell{zone: zone}, group: u.Group, byGroup: !saves(u.Mode)}
-	rw.buf = make([]byte, 0, flushBytes+flushBytes/4)
+	rw := &rowWriter{output: newOutput(u.As, w), all: columns, cell: cell{zone: zone}, group: u.Group, byGroup: !saves(u.Mode)}
 	if !rw.byGroup {
 		rw.begin(columns)
 	} else if u.Group != "" {
@@ -81,7 +84,7 @@ func (c *Connector) Encode(ctx context.Context, u connectors.Upload, w io.Writer
 func columnsOf(u connectors.Upload) ([]column, error) {
 	schema, ok := schemaOf(u.As)
 	if !ok {
-		return nil, model.Errorf(model.ClassPermanent, model.CauseInternal, "Metrica takes no %q; use contacts, orders or simple_orders", u.As)
+		return nil, model.Errorf(model.ClassPermanent, model.CauseInternal, "Metrica takes no %q; use %s", u.As, strings.Join(uploadKinds(), ", "))
 	}
 	if u.Mode != "" && !slices.Contains(schema.Modes, u.Mode) {
 		return nil, model.Errorf(model.ClassPermanent, model.CauseInternal, "mode %q is not one of %s", u.Mode, strings.Join(schema.Modes, ", "))
@@ -150,18 +153,15 @@ func filledColumns(all []column, group string) []column {
 	return out
 }
 
-// rowWriter encodes rows into one buffer that is reused.
+// rowWriter encodes rows of contacts and orders.
 type rowWriter struct {
-	as      string
-	w       io.Writer
+	output
 	all     []column
 	columns []column // of this file
 	cell    cell
 	byGroup bool
 	group   string
 	begun   bool
-	buf     []byte
-	failed  error
 }
 
 func (w *rowWriter) begin(columns []column) {
@@ -197,14 +197,7 @@ func (w *rowWriter) Write(row *model.Row) error {
 		w.buf = w.buf[:mark]
 		return err
 	}
-	if len(w.buf)-mark > maxRowBytes {
-		w.buf = w.buf[:mark]
-		return model.Errorf(model.ClassPermanent, model.CauseTooLarge, "the row has more than %d bytes; shorten its texts", maxRowBytes)
-	}
-	if len(w.buf) >= flushBytes {
-		return w.flush()
-	}
-	return nil
+	return w.keep(mark)
 }
 
 // append writes a row behind the buffer. The result is an untyped nil when all
@@ -252,38 +245,16 @@ func identifies(t model.ValueType) bool {
 	return false
 }
 
-func (w *rowWriter) flush() error {
-	if _, err := w.w.Write(w.buf); err != nil {
-		return w.fail(fmt.Errorf("write %s: %w", w.as, err))
-	}
-	w.buf = w.buf[:0]
-	return nil
-}
-
-func (w *rowWriter) fail(err error) error {
-	w.failed = err
-	return err
-}
-
 // Close implements connectors.RowWriter.
 func (w *rowWriter) Close() error {
-	if w.failed != nil {
-		if errors.Is(w.failed, errClosed) {
-			return nil
-		}
-		return w.failed
+	if done, err := w.ended(); done {
+		return err
 	}
 	if !w.begun {
 		w.begin(w.all)
 	}
-	err := w.flush()
-	if err == nil {
-		w.failed = errClosed
-	}
-	return err
+	return w.finish()
 }
-
-var errClosed = errors.New("the encoding is finished")
 
 // cell writes values; zone is the counter's.
 type cell struct {

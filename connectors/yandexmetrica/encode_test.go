@@ -272,7 +272,7 @@ func FuzzCells(f *testing.F) {
 			t.Fatal(err)
 		}
 		var file bytes.Buffer
-		w := &rowWriter{as: "contacts", w: &file, all: columns, cell: cell{zone: zone}}
+		w := &rowWriter{output: newOutput("contacts", &file), all: columns, cell: cell{zone: zone}}
 		w.begin(columns)
 		rows := 0
 		for _, values := range [][]any{
@@ -343,7 +343,7 @@ func benchmarkEncode(b *testing.B, u connectors.Upload, row *model.Row) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w := &rowWriter{as: u.As, w: io.Discard, all: columns, cell: cell{zone: zone}}
+	w := &rowWriter{output: newOutput(u.As, io.Discard), all: columns, cell: cell{zone: zone}}
 	w.begin(columns)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -362,4 +362,10 @@ func ExampleType() {
 	// contacts uniq_id
 	// orders id
 	// simple_orders id
+	// conversions id
+	// calls id
+	// chats id
+	// user_params id
+	// expenses id
+	// events id
 }

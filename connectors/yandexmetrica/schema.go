@@ -7,6 +7,13 @@ const (
 	asContacts     = "contacts"
 	asOrders       = "orders"
 	asSimpleOrders = "simple_orders"
+
+	asConversions = "conversions"
+	asCalls       = "calls"
+	asChats       = "chats"
+	asUserParams  = "user_params"
+	asExpenses    = "expenses"
+	asEvents      = "events"
 )
 
 // Merge modes (yandex-metrica §5.2).
@@ -19,7 +26,18 @@ const (
 // schemas lists the rows that Metrica takes. The order of the parameters is the
 // canonical order of the columns (§15.1).
 func schemas() []model.Schema {
-	return []model.Schema{contactsSchema(), ordersSchema(), simpleOrdersSchema()}
+	return []model.Schema{
+		contactsSchema(), ordersSchema(), simpleOrdersSchema(),
+		conversionsSchema(), callsSchema(), chatsSchema(), userParamsSchema(), expensesSchema(), eventsSchema(),
+	}
+}
+
+func uploadKinds() []string {
+	var out []string
+	for _, s := range schemas() {
+		out = append(out, s.As)
+	}
+	return out
 }
 
 func modes() []string { return []string{modeSave, modeUpdate, modeAppend} }

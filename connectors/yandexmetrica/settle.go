@@ -25,9 +25,15 @@ const (
 	listPages = 20
 )
 
-// Settle implements connectors.Settler. There is no call for one upload: it is
-// looked for in the list of recent ones, by time, kind and number of rows (§15).
+// Settle implements connectors.Settler. For the CRM data there is no call for one
+// upload: it is looked for in the list of recent ones, by time, kind and number of rows (§15).
 func (c *Connector) Settle(ctx context.Context, u connectors.Upload) (connectors.Outcome, bool, error) {
+	if s, ok := sheetOf(u.As); ok {
+		return c.settleSheet(ctx, s, u)
+	}
+	if u.As == asEvents {
+		return c.settleEvents(ctx, u)
+	}
 	since := u.StartedAt.Add(-clockSkew)
 	zone, err := c.location(ctx)
 	if err != nil {

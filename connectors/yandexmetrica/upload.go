@@ -30,9 +30,19 @@ const (
 	maxHeaderLine = 64 << 10
 )
 
+// sheetGap is longer, because each of those uploads is asked about for hours and
+// its rows are reported hours later anyway (§6.3, §11).
+const sheetGap = time.Minute
+
 // Plan implements connectors.Uploader. The gap is small because the day's budget
 // is kept by the limiter for the whole login (§14.7).
-func (c *Connector) Plan(string) connectors.UploadPlan {
+func (c *Connector) Plan(as string) connectors.UploadPlan {
+	if as == asEvents {
+		return connectors.UploadPlan{MaxRows: maxEvents, MaxBytes: maxEvents * maxEventBytes, MinGap: minGap}
+	}
+	if _, ok := sheetOf(as); ok {
+		return connectors.UploadPlan{MaxRows: c.MaxRows, MaxBytes: c.MaxBytes, MinGap: sheetGap}
+	}
 	return connectors.UploadPlan{MaxRows: c.MaxRows, MaxBytes: c.MaxBytes, MinGap: minGap}
 }
 
@@ -57,6 +67,12 @@ type uploading struct {
 
 // Send implements connectors.Uploader.
 func (c *Connector) Send(ctx context.Context, u connectors.Upload, body connectors.Body) (connectors.Outcome, error) {
+	if s, ok := sheetOf(u.As); ok {
+		return c.sendSheet(ctx, s, u, body)
+	}
+	if u.As == asEvents {
+		return c.sendEvents(ctx, u, body)
+	}
 	path, ok := uploadPaths[u.As]
 	if !ok {
 		return connectors.Outcome{}, model.Errorf(model.ClassPermanent, model.CauseInternal, "Metrica takes no %q", u.As)
