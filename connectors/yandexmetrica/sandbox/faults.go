@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,27 +14,27 @@ import (
 
 // The faults that can be injected.
 const (
-	Fault503           = "503"          // backend_error
-	Fault504           = "504"          // timeout; nothing is stored
-	Fault504Stored     = "504_stored"   // timeout although the file was stored
-	FaultFailed        = "failed"       // 200 with FAILED
-	FaultFewer         = "fewer"        // PASSED with fewer elements
-	FaultHTML502       = "html502"      // a gateway's page
-	FaultInvalid       = "invalid"      // 400 invalid_uploading
-	FaultNonsense      = "nonsense"     // 200 with something that is no JSON
-	FaultQuota         = "quota:"       // and the quota's name behind it
-	FaultResetAfter    = "reset_after"  // reset after the body, nothing stored
-	FaultResetBefore   = "reset_before" // reset before the body is read
-	FaultResetDuring   = "reset_during" // reset in the middle of the body
-	FaultResetStored   = "reset_stored" // reset after the body was stored
-	FaultSlow          = "slow"         // answers after Delay
-	FaultTruncated     = "truncated"    // stored, the server hangs up in the middle of the answer
-	FaultResetAnswer   = "reset_answer" // stored, reset in the middle of the answer
-	FaultHTMLStored    = "html502_stored"
-	FaultUnauthorized  = "401" // unauthorized
-	FaultForbidden     = "403" // access_denied
-	FaultConflict      = "409" // conflict
-	FaultInvalidParam  = "400" // invalid_parameter
+	Fault503           = "503"            // backend_error
+	Fault504           = "504"            // timeout; nothing is stored
+	Fault504Stored     = "504_stored"     // timeout although the file was stored
+	FaultFailed        = "failed"         // 200 with FAILED
+	FaultFewer         = "fewer"          // PASSED with fewer elements
+	FaultHTML502       = "html502"        // a gateway's page
+	FaultInvalid       = "invalid"        // 400 invalid_uploading
+	FaultNonsense      = "nonsense"       // 200 with something that is no JSON
+	FaultQuota         = "quota:"         // and the quota's name behind it
+	FaultResetAfter    = "reset_after"    // reset after the body, nothing stored
+	FaultResetBefore   = "reset_before"   // reset before the body is read
+	FaultResetDuring   = "reset_during"   // reset in the middle of the body
+	FaultResetStored   = "reset_stored"   // reset after the body was stored
+	FaultSlow          = "slow"           // answers after Delay
+	FaultTruncated     = "truncated"      // stored, the server hangs up in the middle of the answer
+	FaultResetAnswer   = "reset_answer"   // stored, reset in the middle of the answer
+	FaultHTMLStored    = "html502_stored" // a gateway's page although the file was stored
+	FaultUnauthorized  = "401"            // unauthorized
+	FaultForbidden     = "403"            // access_denied
+	FaultConflict      = "409"            // conflict
+	FaultInvalidParam  = "400"            // invalid_parameter
 	defaultSlowAnswers = 100 * time.Millisecond
 )
 
@@ -50,6 +51,29 @@ type Fault struct {
 	At int64 `json:"at"`
 	// Status is the one of a quota: 420 or 429. Defaults to the rules'.
 	Status int `json:"status"`
+}
+
+func faultNames() []string {
+	return []string{
+		Fault503, Fault504, Fault504Stored, FaultFailed, FaultFewer, FaultHTML502, FaultHTMLStored, FaultInvalid, FaultNonsense,
+		FaultQuota + "quota_requests_by_uid", FaultResetAfter, FaultResetAnswer, FaultResetBefore, FaultResetDuring, FaultResetStored,
+		FaultSlow, FaultTruncated, FaultUnauthorized, FaultForbidden, FaultConflict, FaultInvalidParam,
+	}
+}
+
+func (f Fault) known() bool {
+	return strings.HasPrefix(f.Name, FaultQuota) || slices.Contains(faultNames(), f.Name)
+}
+
+// Faults lists the faults that wait.
+func (s *Sandbox) Faults() []Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []Fault
+	for _, f := range s.faults {
+		out = append(out, *f)
+	}
+	return out
 }
 
 // Inject queues a fault.

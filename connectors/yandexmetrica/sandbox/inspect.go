@@ -1,13 +1,5 @@
 package sandbox
 
-import (
-	"encoding/json"
-	"io"
-	"maps"
-	"net/http"
-	"slices"
-)
-
 // Entities lists the final state of one kind (contacts, orders, simple_orders) by
 // id; limit 0 means all.
 func (s *Sandbox) Entities(counter, kind string, limit int) map[string]map[string]string {
@@ -100,89 +92,4 @@ func (s *Sandbox) table(counter, kind string) *table {
 		return nil
 	}
 	return c.tables[kind]
-}
-
-const inspectLimit = 1000
-
-// serveInspection shows the state as JSON and takes faults:
-//
-//	GET  /__fake/                        what there is
-//	GET  /__fake/contacts?id=            also orders and simple_orders; without id the first thousand
-//	GET  /__fake/uploads, /__fake/statuses, /__fake/violations
-//	POST /__fake/faults                  {"name":"503","path":"orders","times":2}
-//
-// The counter is named by ?counter= where there are several.
-func (s *Sandbox) serveInspection(w http.ResponseWriter, r *http.Request) {
-	counter := r.URL.Query().Get("counter")
-	if counter == "" {
-		counter = s.firstCounter()
-	}
-	switch page := r.URL.Path[len("/__fake/"):]; {
-	case page == "":
-		answer(w, http.StatusOK, s.summary())
-	case page == "violations":
-		violations := s.Violations()
-		if violations == nil {
-			violations = []string{}
-		}
-		answer(w, http.StatusOK, map[string]any{"violations": violations})
-	case page == "uploads":
-		uploads := s.Uploads(counter)
-		if uploads == nil {
-			uploads = []Upload{}
-		}
-		answer(w, http.StatusOK, map[string]any{"uploads": uploads})
-	case page == "statuses":
-		answer(w, http.StatusOK, map[string]any{"order_statuses": s.Statuses(counter)})
-	case page == "faults" && r.Method == http.MethodPost:
-		var f Fault
-		if err := json.NewDecoder(io.LimitReader(r.Body, 1<<16)).Decode(&f); err != nil || f.Name == "" {
-			refuse(w, http.StatusBadRequest, "invalid_json", `give {"name":"503","path":"","times":1}`)
-			return
-		}
-		s.Inject(f)
-		answer(w, http.StatusOK, map[string]any{"success": true})
-	case slices.Contains([]string{contactsKind.name, ordersKind.name, simpleKind.name}, page):
-		if id := r.URL.Query().Get("id"); id != "" {
-			entity, ok := s.Entity(counter, page, id)
-			if !ok {
-				refuse(w, http.StatusNotFound, "not_found", "there is no such entity")
-				return
-			}
-			answer(w, http.StatusOK, entity)
-			return
-		}
-		answer(w, http.StatusOK, map[string]any{
-			"count": s.Count(counter, page), page: s.Entities(counter, page, inspectLimit), "without_id": s.Loose(counter),
-		})
-	default:
-		refuse(w, http.StatusNotFound, "not_found", "there is no such page")
-	}
-}
-
-func (s *Sandbox) firstCounter() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	ids := slices.Sorted(maps.Keys(s.counters))
-	if len(ids) == 0 {
-		return ""
-	}
-	return ids[0]
-}
-
-func (s *Sandbox) summary() map[string]any {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	counters := map[string]any{}
-	for id, c := range s.counters {
-		counts := map[string]int{"uploads": len(c.uploads), "statuses": len(c.statuses)}
-		for name, t := range c.tables {
-			counts[name] = len(t.byID) + len(t.loose)
-		}
-		counters[id] = counts
-	}
-	return map[string]any{
-		"counters": counters, "violations": len(s.violations),
-		"pages": []string{"contacts", "orders", "simple_orders", "uploads", "statuses", "violations", "faults"},
-	}
 }

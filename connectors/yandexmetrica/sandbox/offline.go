@@ -51,6 +51,16 @@ func (s *Sandbox) Rows(counter, kind string, limit int) []Row {
 	return out
 }
 
+// RowCount says how many different rows of a kind there are.
+func (s *Sandbox) RowCount(counter, kind string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.rowTable(counter, kind); t != nil {
+		return len(t.rows)
+	}
+	return 0
+}
+
 func (t *rowTable) shown(key string) Row {
 	kept := t.rows[key]
 	row := Row{

@@ -237,17 +237,17 @@ func (s *Sandbox) serveCDP(w http.ResponseWriter, r *http.Request, c *counterSta
 	case "POST data/orders/json":
 		s.uploadJSON(w, r, c, ordersKind, fault)
 	case "GET last_uploadings":
-		s.lastUploadings(w, r, c)
+		s.lastUploadings(w, r, c, fault)
 	case "GET schema/order_statuses":
-		s.getStatuses(w, c)
+		s.getStatuses(w, c, fault)
 	case "POST schema/order_statuses":
-		s.postStatuses(w, r, c)
+		s.postStatuses(w, r, c, fault)
 	case "GET schema/attributes":
 		s.getAttributes(w, r, c)
 	case "POST schema/attributes":
-		s.postAttributes(w, r, c)
+		s.postAttributes(w, r, c, fault)
 	case "POST schema/products":
-		s.postProducts(w, r, c)
+		s.postProducts(w, r, c, fault)
 	default:
 		refuse(w, http.StatusNotFound, "not_found", "there is no such address")
 	}

@@ -44,17 +44,17 @@ func customRule(list []attribute, name string) (attributeRule, bool) {
 
 const maxHumanized = 4096
 
-func (s *Sandbox) getStatuses(w http.ResponseWriter, c *counterState) {
+func (s *Sandbox) getStatuses(w http.ResponseWriter, c *counterState, fault *Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := c.statuses
 	if list == nil {
 		list = []orderStatus{}
 	}
-	answer(w, http.StatusOK, map[string]any{"order_statuses": list})
+	s.reply(w, fault, map[string]any{"order_statuses": list})
 }
 
-func (s *Sandbox) postStatuses(w http.ResponseWriter, r *http.Request, c *counterState) {
+func (s *Sandbox) postStatuses(w http.ResponseWriter, r *http.Request, c *counterState, fault *Fault) {
 	var body struct {
 		Statuses []struct {
 			ID        *string         `json:"id"`
@@ -110,7 +110,7 @@ func (s *Sandbox) postStatuses(w http.ResponseWriter, r *http.Request, c *counte
 		}
 	}
 	c.statuses = table
-	answer(w, http.StatusOK, map[string]any{"success": true})
+	s.reply(w, fault, map[string]any{"success": true})
 }
 
 // entity finds the kind that entity_type names.
@@ -154,7 +154,7 @@ func (s *Sandbox) getAttributes(w http.ResponseWriter, r *http.Request, c *count
 	answer(w, http.StatusOK, map[string]any{"system_attributes": systemAttributes(entity), "custom_attributes": custom})
 }
 
-func (s *Sandbox) postAttributes(w http.ResponseWriter, r *http.Request, c *counterState) {
+func (s *Sandbox) postAttributes(w http.ResponseWriter, r *http.Request, c *counterState, fault *Fault) {
 	entity, ok := s.entity(w, r)
 	if !ok {
 		return
@@ -196,12 +196,12 @@ func (s *Sandbox) postAttributes(w http.ResponseWriter, r *http.Request, c *coun
 		c.attributes[entity] = slices.DeleteFunc(c.attributes[entity], func(o attribute) bool { return o.Name == a.Name })
 		c.attributes[entity] = append(c.attributes[entity], a)
 	}
-	answer(w, http.StatusOK, map[string]any{"success": true})
+	s.reply(w, fault, map[string]any{"success": true})
 }
 
 const maxProducts = 160_000
 
-func (s *Sandbox) postProducts(w http.ResponseWriter, r *http.Request, c *counterState) {
+func (s *Sandbox) postProducts(w http.ResponseWriter, r *http.Request, c *counterState, fault *Fault) {
 	var body struct {
 		Attributes *[]json.RawMessage `json:"attributes"`
 		Items      []struct {
@@ -227,7 +227,7 @@ func (s *Sandbox) postProducts(w http.ResponseWriter, r *http.Request, c *counte
 	for _, item := range body.Items {
 		c.products[item.Name] = item.Humanized
 	}
-	answer(w, http.StatusOK, map[string]any{"success": true})
+	s.reply(w, fault, map[string]any{"success": true})
 }
 
 func (s *Sandbox) decode(w http.ResponseWriter, r *http.Request, into any) bool {

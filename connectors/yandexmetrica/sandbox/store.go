@@ -16,6 +16,9 @@ func (s *Sandbox) store(c *counterState, b *batch, fault *Fault) *Upload {
 		ID: s.nextID(), At: s.uploadTime(c), Kind: b.kind.name, Format: b.format, Mode: b.mode,
 		Status: "PASSED", Rows: len(b.rows), Columns: b.columns,
 	}
+	if up.visible = s.Now().Add(s.rules.ListLag); fault != nil && fault.Name != FaultSlow {
+		up.visible = up.visible.Add(fault.Delay)
+	}
 	c.uploads = append(c.uploads, up)
 	if b.empty > 0 {
 		s.violate("%d cells of an upload of %s are empty under %s, which is not defined", b.empty, b.kind.name, b.mode)
@@ -168,7 +171,7 @@ func (s *Sandbox) stamp(at time.Time, c *counterState) string {
 }
 
 // lastUploadings lists uploads, newest first (§16.13).
-func (s *Sandbox) lastUploadings(w http.ResponseWriter, r *http.Request, c *counterState) {
+func (s *Sandbox) lastUploadings(w http.ResponseWriter, r *http.Request, c *counterState, fault *Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	limit := whole(r, "limit", 10)
@@ -181,15 +184,18 @@ func (s *Sandbox) lastUploadings(w http.ResponseWriter, r *http.Request, c *coun
 		refuse(w, http.StatusBadRequest, "invalid_parameter", err.Error())
 		return
 	}
-	list := []map[string]any{}
+	now, list := s.Now(), []map[string]any{}
 	if source := r.URL.Query().Get("source"); source == "" || strings.EqualFold(source, "API") {
 		for i := len(c.uploads) - 1; i >= 0 && len(list) < limit; i-- {
+			if c.uploads[i].visible.After(now) {
+				continue
+			}
 			if before.IsZero() || c.uploads[i].At.Before(before) {
 				list = append(list, s.shown(c.uploads[i], c))
 			}
 		}
 	}
-	answer(w, http.StatusOK, map[string]any{"uploadings": list})
+	s.reply(w, fault, map[string]any{"uploadings": list})
 }
 
 func (s *Sandbox) offset(text string, c *counterState) (time.Time, error) {

@@ -30,6 +30,8 @@ type Upload struct {
 	Rows     int       `json:"rows"`
 	Columns  []string  `json:"columns"`
 	Errors   []string  `json:"api_validation_errors"`
+
+	visible time.Time // stands in the list from then on
 }
 
 // batch is an upload as it was read: nothing of it is stored before all of it is
