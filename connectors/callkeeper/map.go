@@ -68,7 +68,10 @@ func (c *Connector) listed(raw json.RawMessage) (*model.Call, error) {
 	call.PageURL = f.text("callPage")
 	call.RecordURLs = f.list("recordUrl")
 	call.First = f.text("unique") == "true"
-	call.Source = f.text("cbEventSource", "serviceType")
+	call.Source = f.text("serviceType")
+	if callback {
+		call.Source = f.text("cbEventSource", "serviceType")
+	}
 	call.GAClientID = f.text("gaClid")
 	call.Roistat = f.text("roistatClid")
 	call.UTM = f.utm("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term")
@@ -161,9 +164,9 @@ func (c *Connector) setClientID(call *model.Call, text string) {
 	}
 }
 
-// setKind tells call-backs from calls to numbers; without a ClientID Metrica can
-// link a call to no visit, so it counts as one to a static number (§5.4). For
-// calls of unknown origin (imported ones) the direction is not known.
+// setKind tells call-backs from calls to numbers; a call without a ClientID or a
+// click Metrica can link to no visit, so it counts as one to a static number
+// (§5.4). For calls of unknown origin (imported ones) the direction is not known.
 func (f facts) setKind(call *model.Call, callback, tracking bool) {
 	switch {
 	case callback:
@@ -174,7 +177,7 @@ func (f facts) setKind(call *model.Call, callback, tracking bool) {
 		call.Direction = "in"
 	}
 	call.CallKind = "static"
-	if call.ClientID != "" {
+	if call.ClientID != "" || call.YCLID != "" {
 		call.CallKind = "dynamic"
 	}
 	call.Fields["goal"] = goalTracking

@@ -138,9 +138,6 @@ func (c *Connector) takeTracking(f facts) (model.Record, string, *model.Error) {
 	c.setClientID(call, f.text("ya_clid", "ya_clientid", "yaclid"))
 	kind := strings.ToLower(f.text("call_type"))
 	f.setKind(call, strings.Contains(kind, "callback") || strings.Contains(kind, "обратн"), true)
-	if call.CallKind == "static" && call.GAClientID != "" && !strings.Contains(kind, "stati") && !strings.Contains(kind, "стати") {
-		call.CallKind = "dynamic" // the number was shown to a visitor
-	}
 	if !over {
 		return call, "tracking call " + id + " has begun", nil
 	}
