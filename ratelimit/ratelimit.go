@@ -24,7 +24,8 @@ import (
 // Options configure a Limiter.
 type Options struct {
 	// Lease is how long a slot outlives a holder that died. It is renewed four times
-	// as often. Defaults to 2 minutes.
+	// as often. Defaults to 6 seconds, as the leases of work do: who takes
+	// over a dead worker's work needs its slots.
 	Lease time.Duration
 	// MaxWait is how long a call waits for its turn before it gives up with
 	// model.ClassQuota. Defaults to a minute.
@@ -54,7 +55,7 @@ const (
 
 // New makes a limiter on a Redis client, which stays the caller's.
 func New(client redis.UniversalClient, opts Options) *Limiter {
-	opts.Lease = cmp.Or(opts.Lease, 2*time.Minute)
+	opts.Lease = cmp.Or(opts.Lease, 6*time.Second)
 	opts.MaxWait = cmp.Or(opts.MaxWait, time.Minute)
 	if opts.Now == nil {
 		opts.Now = time.Now

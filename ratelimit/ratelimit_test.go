@@ -329,18 +329,47 @@ func TestHeartbeat(t *testing.T) {
 
 func TestNoFreeSlot(t *testing.T) {
 	t.Parallel()
-	limiter, clock, _ := fixture(t)
+	limiter, clock, client := fixture(t)
 	release, err := limiter.Acquire(t.Context(), "k", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer release()
+	// The holder lives longer than anybody waits.
+	client.Persist(t.Context(), "svod:slots:k")
+	far := float64(clock.Now().Add(time.Hour).UnixMilli())
+	for _, holder := range client.ZRange(t.Context(), "svod:slots:k", 0, -1).Val() {
+		client.ZAdd(t.Context(), "svod:slots:k", redis.Z{Score: far, Member: holder})
+	}
 	started := clock.Now()
 	if _, err := limiter.Acquire(t.Context(), "k", 1); model.ClassOf(err) != model.ClassQuota {
 		t.Errorf("got %v", err)
 	}
 	if waited := clock.Now().Sub(started); waited < 55*time.Second || waited > time.Minute {
 		t.Errorf("gave up after %s", waited)
+	}
+}
+
+// A worker that is killed gives its slot back to those who wait, not to those who
+// come after them.
+func TestSlotOfTheDead(t *testing.T) {
+	t.Parallel()
+	limiter, clock, _ := fixture(t)
+	dead, die := context.WithCancel(t.Context())
+	release, err := limiter.Acquire(dead, "k", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	die() // no beat comes any more
+	started := clock.Now()
+	again, err := limiter.Acquire(t.Context(), "k", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again()
+	if waited := clock.Now().Sub(started); waited > 8*time.Second {
+		t.Errorf("the slot was free after %s", waited)
 	}
 }
 
