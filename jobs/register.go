@@ -52,6 +52,24 @@ func (e *Engine) RegisterStatuses(ctx context.Context, f *Flow) (int, error) {
 	return len(statuses), e.store.SaveFlowState(ctx, st)
 }
 
+// CompareStatuses tells what RegisterStatuses would change at the destination;
+// nil when it can't tell.
+func (e *Engine) CompareStatuses(ctx context.Context, f *Flow) (*connectors.SchemeDifference, error) {
+	comparer, ok := f.To.Connector.(connectors.SchemeComparer)
+	if !ok {
+		return nil, nil
+	}
+	statuses, err := e.scheme(ctx, f)
+	if err != nil || len(statuses) == 0 {
+		return nil, err
+	}
+	difference, err := comparer.CompareStatuses(ctx, statuses)
+	if err != nil {
+		return nil, fmt.Errorf("compare the status scheme of %s: %w", f.Spec.ID, err)
+	}
+	return &difference, nil
+}
+
 func (e *Engine) registerNow(ctx context.Context, f *Flow, statuses []connectors.Status, attributes []model.AttributeSpec) error {
 	if len(statuses) > 0 {
 		keeper, ok := f.To.Connector.(connectors.StatusKeeper)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/svod-hub/svod/connectors"
 	"github.com/svod-hub/svod/jobs"
@@ -100,6 +101,35 @@ func (a *actions) ReleaseGuard(ctx context.Context, project, connection string) 
 		return fmt.Errorf("connection %s holds nothing back", connection)
 	}
 	return releaser.Release(ctx)
+}
+
+// CompareStatuses tells what SendStatuses would change; nil when the destination
+// can't tell.
+func (a *actions) CompareStatuses(ctx context.Context, project, flow string) (*connectors.SchemeDifference, error) {
+	f, err := a.flow(project, flow)
+	if err != nil {
+		return nil, err
+	}
+	return a.hub.engine.CompareStatuses(ctx, f)
+}
+
+// Begin keeps an errand and lets it begin.
+func (a *actions) Begin(ctx context.Context, e *store.Errand) error {
+	if err := a.hub.store.CreateErrand(ctx, e); err != nil {
+		return err
+	}
+	a.hub.dispatcher.Wake(jobs.Work{Kind: jobs.WorkErrand, Project: e.Project, Subject: strconv.FormatInt(e.ID, 10)})
+	return nil
+}
+
+// StopErrand ends an errand after its present step.
+func (a *actions) StopErrand(ctx context.Context, project string, id int64) error {
+	return a.hub.store.StopErrand(ctx, project, id)
+}
+
+// Pause pauses a source, a flow or a queue, or lets it go on.
+func (a *actions) Pause(ctx context.Context, x store.Switch, paused bool) error {
+	return a.hub.store.SetSwitch(ctx, x, paused)
 }
 
 func (a *actions) flow(project, id string) (*jobs.Flow, error) {

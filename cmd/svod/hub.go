@@ -329,10 +329,45 @@ func (h *hub) routes() []api.Routes {
 		oauth.New(oauth.Options{Store: h.store, Lookup: h.oauthTarget, Authorized: h.authorized, Log: h.log.Named("oauth"), Now: h.now}),
 		admin.New(admin.Options{Store: h.store, Actions: actions, Projects: projects, Tokens: tokens(h.cfg), Now: h.now, Log: h.log.Named("admin")}),
 		console.New(console.Options{
-			Store: h.store, Actions: actions, Projects: projects, Queues: h.queueDashboard(),
+			Store: h.store, Actions: actions, Projects: projects, Queues: h.queueDashboard(), Depths: h.depths, Audience: h.audience,
 			PublicURL: address(h.cfg), Now: h.now, Log: h.log.Named("console"),
 		}),
 	}
+}
+
+// depths tells how much work waits in the queues.
+func (h *hub) depths(ctx context.Context) ([]console.QueueDepth, error) {
+	inspector := asynq.NewInspectorFromRedisClient(h.broker.Client)
+	queues, err := inspector.Queues()
+	if err != nil {
+		return nil, fmt.Errorf("list the queues: %w", err)
+	}
+	slices.Sort(queues)
+	depths := make([]console.QueueDepth, 0, len(queues))
+	for _, name := range queues {
+		info, err := inspector.GetQueueInfo(name)
+		if err != nil {
+			return nil, fmt.Errorf("look into queue %s: %w", name, err)
+		}
+		depths = append(depths, console.QueueDepth{
+			Name: name, Waiting: info.Pending + info.Scheduled + info.Retry, Active: info.Active,
+		})
+	}
+	return depths, ctx.Err()
+}
+
+// audience tells today's visitors, where the connection's system counts them.
+func (h *hub) audience(ctx context.Context, project, connection string) (connectors.Audience, bool, error) {
+	c := h.setup.Connection(project, connection)
+	if c == nil {
+		return connectors.Audience{}, false, nil
+	}
+	informer, ok := c.Connector.(connectors.Informer)
+	if !ok {
+		return connectors.Audience{}, false, nil
+	}
+	a, err := informer.Audience(ctx)
+	return a, true, err
 }
 
 func (h *hub) queueDashboard() http.Handler {
