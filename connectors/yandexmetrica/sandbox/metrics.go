@@ -71,8 +71,10 @@ func plainMetrics() map[string]func(*dayFacts) float64 {
 	return m
 }
 
-func (q *report) checkMetric(name string) *badRequest {
-	if _, ok := plainMetrics()[name]; ok {
+// readMetric finds out how a metric is read off a day.
+func (q *report) readMetric(name string) *badRequest {
+	if read, ok := plainMetrics()[name]; ok {
+		q.readers = append(q.readers, read)
 		return nil
 	}
 	m := goalMetric.FindStringSubmatch(name)
@@ -81,6 +83,7 @@ func (q *report) checkMetric(name string) *badRequest {
 	}
 	for _, c := range q.counters {
 		if c.goalByID(m[1]) != nil {
+			q.readers = append(q.readers, goalReader(m[1], m[2]))
 			return nil
 		}
 	}
@@ -106,26 +109,25 @@ type dayFacts struct {
 	byType                    map[string]int
 }
 
-func (d *dayFacts) value(metric string) float64 {
-	if f, ok := plainMetrics()[metric]; ok {
-		return f(d)
+// goalReader reads a metric of a goal, by the parts of its name.
+func goalReader(id, what string) func(*dayFacts) float64 {
+	return func(d *dayFacts) float64 {
+		goal := d.counter.goalByID(id)
+		if goal == nil {
+			return 0
+		}
+		reaches, set := goal.set[d.date]
+		if !set {
+			reaches = goal.reaches[d.date]
+		}
+		if what != "conversionRate" {
+			return float64(reaches)
+		}
+		if d.traffic.Visits == 0 {
+			return 0
+		}
+		return math.Round(float64(reaches)/float64(d.traffic.Visits)*10000) / 100
 	}
-	m := goalMetric.FindStringSubmatch(metric)
-	goal := d.counter.goalByID(m[1])
-	if goal == nil {
-		return 0
-	}
-	reaches, set := goal.set[d.date]
-	if !set {
-		reaches = goal.reaches[d.date]
-	}
-	if m[2] != "conversionRate" {
-		return float64(reaches)
-	}
-	if d.traffic.Visits == 0 {
-		return 0
-	}
-	return math.Round(float64(reaches)/float64(d.traffic.Visits)*10000) / 100
 }
 
 // days gathers the facts of a report, day by day and counter by counter. The
@@ -224,7 +226,7 @@ func (q *report) sums(day []*dayFacts) []float64 {
 	out := make([]float64, len(q.metrics))
 	for i, metric := range q.metrics {
 		for _, d := range day {
-			out[i] += d.value(metric)
+			out[i] += q.readers[i](d)
 		}
 		if strings.HasSuffix(metric, "conversionRate") {
 			out[i] /= float64(len(day))

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -169,7 +170,15 @@ func (s *Sandbox) uploadSheet(w http.ResponseWriter, r *http.Request, c *counter
 	s.knownParameters(r, "comment", "type", "client_id_type", "new_goal_name")
 	up := &ManagedUpload{Kind: sh.name, Type: map[string]string{"conversions": "BASIC", "calls": "CALLS", "chats": "CHATS"}[sh.name], lists: lists}
 	now := s.Now().Unix()
-	file, err := s.takeSheet(r, c, sh, up, func(row sheetValues, kept *readRow) { s.weigh(c, row, kept, now) })
+	targets := map[string]string{}
+	file, err := s.takeSheet(r, c, sh, up, func(row sheetValues, kept *readRow) {
+		target := row.get("Target")
+		if _, ok := targets[target]; !ok {
+			targets[strings.Clone(target)] = strings.Clone(target)
+		}
+		kept.target = targets[target] // so that rows do not hold on to the file's text
+		s.weigh(c, row, kept, now)
+	})
 	if err == nil {
 		err = s.checkTargets(c, file)
 	}
@@ -237,7 +246,6 @@ func idType(columns []string) string {
 // weigh finds out what will become of a row.
 func (s *Sandbox) weigh(c *counterState, row sheetValues, kept *readRow, now int64) {
 	kept.at, _ = strconv.ParseInt(row.get("DateTime"), 10, 64)
-	kept.target = row.get("Target")
 	if row.get("StaticCall") == "1" {
 		kept.marks |= staticCall
 		return // never linked (§7)

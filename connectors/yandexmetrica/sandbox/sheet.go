@@ -208,6 +208,7 @@ func (v sheetValues) fill(places []int, record []string, facts known, into *shee
 // key is what tells rows apart, in words: "ClientId=1;Target=order;DateTime=2".
 func (v sheetValues) key() string {
 	var b strings.Builder
+	b.Grow(64)
 	for _, name := range v.sheet.key {
 		value := v.get(name)
 		if value == "" {

@@ -51,6 +51,7 @@ type report struct {
 	counters   []*counterState
 	ids        []int64
 	metrics    []string
+	readers    []func(*dayFacts) float64 // of the metrics
 	dimensions []string
 	sort       []string
 	from, to   time.Time // midnights in zone
@@ -187,7 +188,7 @@ func (q *report) checkFields() *badRequest {
 		prefix = m[1]
 	}
 	for _, name := range q.metrics {
-		if why := q.checkMetric(name); why != nil {
+		if why := q.readMetric(name); why != nil {
 			return why
 		}
 	}
