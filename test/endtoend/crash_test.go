@@ -3,8 +3,6 @@ package endtoend
 import (
 	"testing"
 	"time"
-
-	metrica "github.com/svod-hub/svod/connectors/yandexmetrica/sandbox"
 )
 
 // restless is the load of tests in which something breaks meanwhile.
@@ -40,12 +38,12 @@ func TestKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 2 {
-				w.counter.Inject(metrica.Fault{Name: metrica.FaultSlow, Path: "/data/", Delay: time.Second, Times: -1})
+				w.uploads.shut()
 				w.during(e, func() {
-					w.flies()
+					w.uploads.holds(t)
 					p.kill()
 				})
-				w.counter.ClearFaults()
+				w.uploads.open()
 				p = w.start("hub")
 			}
 			if err := e.playBitrix(t.Context(), w.portal, e.load.changes); err != nil {
@@ -69,12 +67,13 @@ func TestTerminated(t *testing.T) {
 			if err := e.fillBitrix(t.Context(), w.portal); err != nil {
 				t.Fatal(err)
 			}
-			w.counter.Inject(metrica.Fault{Name: metrica.FaultSlow, Path: "/data/", Delay: 2 * time.Second, Times: -1})
+			w.uploads.shut()
 			w.during(e, func() {
-				w.flies()
+				w.uploads.holds(t)
+				timer := time.AfterFunc(2*time.Second, w.uploads.open) // a slow answer
+				defer timer.Stop()
 				t.Logf("ended %s after SIGTERM", p.terminate(30*time.Second).Round(time.Millisecond))
 			})
-			w.counter.ClearFaults()
 			w.start("hub")
 			w.rest(e)
 			w.keepsProtocols()

@@ -105,7 +105,7 @@ func (e *editor) editBitrix(p *bitrix24.Portal, contacts, deals []int) {
 		if p.DeleteDeal(deal) {
 			e.gone["orders "+strconv.Itoa(deal)] = true
 		}
-	case kind < 3:
+	case kind < 3 && len(contacts) > e.referenced():
 		contact = contacts[e.referenced()+e.random.IntN(len(contacts)-e.referenced())]
 		if p.DeleteContact(contact) {
 			e.gone["contacts "+strconv.Itoa(contact)] = true

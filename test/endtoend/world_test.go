@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -48,7 +49,9 @@ type world struct {
 	portal  *bitrix24.Portal
 	account *amocrm.Account
 	counter *metrica.Sandbox
-	uploads watched // what goes to the counter
+	uploads gate // what goes to the counter
+	lists   gate // what asks the counter for its uploads
+	reads   gate // what goes to the portal
 	roistat *roistat.Sandbox
 
 	database, redis string
@@ -83,7 +86,11 @@ func newWorld(t *testing.T, s storage) *world {
 		_ = w.portal.Close()
 		_ = w.account.Close()
 	})
-	w.uploads.to = w.counter
+	w.lists.to, w.lists.path = w.counter, "/last_uploadings"
+	w.uploads.to, w.uploads.path = &w.lists, "/data/"
+	w.reads.to, w.reads.path = w.portal, "/rest/"
+	t.Cleanup(w.uploads.open)
+	t.Cleanup(w.reads.open)
 	w.connect("metrica", "yandex-metrica", w.counter.Settings(listen(t, &w.uploads)))
 	t.Cleanup(w.keepsSecrets)
 	return w
@@ -109,26 +116,66 @@ func listen(t *testing.T, handler http.Handler) string {
 	return "http://" + l.Addr().String()
 }
 
-// watched counts the uploads that are on their way.
-type watched struct {
-	to     http.Handler
-	flying atomic.Int64
+// gate stands before a sandbox and can hold calls back, so that a test knows
+// that one is on its way.
+type gate struct {
+	to    http.Handler
+	path  string // which calls
+	calls atomic.Int64
+
+	mu     sync.Mutex
+	closed chan struct{} // nil: open
+	held   atomic.Int64
 }
 
 // ServeHTTP implements http.Handler.
-func (u *watched) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.Contains(r.URL.Path, "/data/") {
-		u.flying.Add(1)
-		defer u.flying.Add(-1)
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.Contains(r.URL.Path, g.path) {
+		g.calls.Add(1)
+		g.mu.Lock()
+		closed := g.closed
+		g.mu.Unlock()
+		if closed != nil {
+			g.held.Add(1)
+			defer g.held.Add(-1)
+			// The body is read, so that the end of the caller is noticed.
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			select {
+			case <-closed:
+			case <-r.Context().Done():
+				return
+			}
+		}
 	}
-	u.to.ServeHTTP(w, r)
+	g.to.ServeHTTP(w, r)
 }
 
-// flies waits until an upload is on its way.
-func (w *world) flies() {
-	w.t.Helper()
-	eventually(w.t, 20*time.Second, "an upload is on its way", func() string {
-		if w.uploads.flying.Load() == 0 {
+// shut holds calls from now on.
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = make(chan struct{})
+}
+
+// open lets the held calls go.
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed != nil {
+		close(g.closed)
+		g.closed = nil
+	}
+}
+
+// holds waits until a call is held.
+func (g *gate) holds(t *testing.T) {
+	t.Helper()
+	eventually(t, 20*time.Second, "a call to "+g.path+" is on its way", func() string {
+		if g.held.Load() == 0 {
 			return "none is"
 		}
 		return ""
@@ -147,7 +194,7 @@ func (w *world) connect(id, kind string, settings ...map[string]any) {
 // withBitrix connects the portal as b24.
 func (w *world) withBitrix(poll string) {
 	w.portal.AddUserField(bitrix24.Contact, "YM_UID", "Metrika ClientID", "string")
-	w.connect("b24", "bitrix24", w.portal.Settings(listen(w.t, w.portal)), map[string]any{"poll": poll})
+	w.connect("b24", "bitrix24", w.portal.Settings(listen(w.t, &w.reads)), map[string]any{"poll": poll})
 	w.portal.SetHookURL(w.relay.base + "/hooks/" + project + "/b24/" + hookSecret("b24"))
 }
 
