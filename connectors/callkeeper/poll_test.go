@@ -15,6 +15,7 @@ import (
 	"github.com/svod-hub/svod/connectors"
 	"github.com/svod-hub/svod/connectors/callkeeper/sandbox"
 	"github.com/svod-hub/svod/model"
+	"github.com/svod-hub/svod/outbound"
 )
 
 // drain polls to the end and gives what came.
@@ -382,7 +383,6 @@ func BenchmarkPollOfAMonth(b *testing.B) {
 	}
 	cur.Seen = s.String()
 	text := cur.String()
-	b.ReportMetric(float64(len(text)), "cursor-bytes")
 	b.ReportAllocs()
 	for b.Loop() {
 		cur, known, _, err := parseCursor(text)
@@ -392,4 +392,36 @@ func BenchmarkPollOfAMonth(b *testing.B) {
 		cur.Seen = known.String()
 		_ = cur.String()
 	}
+	b.ReportMetric(float64(len(text)), "cursor-bytes")
+}
+
+func FuzzReadList(f *testing.F) {
+	f.Add(200, sample(f, "ckct_v3_calls_response.json"))
+	f.Add(200, sample(f, "ckct_error_response.json"))
+	f.Add(502, []byte("<html>"))
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		rows, end, err := readList(outbound.Response{Status: status, Body: body}, newClock().Now())
+		if err == nil && len(rows) == 0 && !end {
+			t.Error("nothing, and yet no end")
+		}
+		if err != nil && (len(rows) > 0 || end) {
+			t.Errorf("%d rows, end %v, with %v", len(rows), end, err)
+		}
+	})
+}
+
+func FuzzCursor(f *testing.F) {
+	f.Add("")
+	f.Add(`{"phase":"changes","until":"2026-03-02T09:00:00Z","deep_at":"2026-03-03T09:00:00Z","seen":"AAECAwQFBgc"}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		cur, known, fresh, err := parseCursor(text)
+		if err != nil {
+			return
+		}
+		cur.Seen, cur.Fresh = known.String(), fresh.String()
+		again, _, _, err := parseCursor(cur.String())
+		if err != nil || again != cur {
+			t.Errorf("%q became %+v, then %+v, %v", text, cur, again, err)
+		}
+	})
 }

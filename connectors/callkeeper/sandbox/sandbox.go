@@ -262,12 +262,45 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveFake answers the sandbox's own pages.
+// serveFake answers the sandbox's own pages: its state, and
+// POST /__fake/traffic?callbacks=5&calls=5&changes=3&history=10, which lets a
+// person make calls.
 func (s *Service) serveFake(w http.ResponseWriter, r *http.Request) {
-	if name := strings.TrimPrefix(r.URL.Path, "/__fake/"); name != "" && name != "state" {
+	switch strings.TrimPrefix(r.URL.Path, "/__fake/") {
+	case "", "state":
+		s.serveState(w)
+	case "traffic":
+		s.serveTraffic(w, r)
+	default:
 		http.NotFound(w, r)
+	}
+}
+
+func (s *Service) serveTraffic(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		http.Error(w, "traffic is made by POST", http.StatusMethodNotAllowed)
 		return
 	}
+	var l Load
+	for name, n := range map[string]*int{"history": &l.History, "callbacks": &l.Callbacks, "calls": &l.Calls, "changes": &l.Changes} {
+		text := r.URL.Query().Get(name)
+		if text == "" {
+			continue
+		}
+		var err error
+		if *n, err = strconv.Atoi(text); err != nil || *n < 0 || *n > 10_000 {
+			http.Error(w, name+" is to be a number from 0 to 10000", http.StatusBadRequest)
+			return
+		}
+	}
+	if err := s.Traffic(r.Context(), l); err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	s.serveState(w)
+}
+
+func (s *Service) serveState(w http.ResponseWriter) {
 	sent, failed, _ := s.Hooks()
 	s.mu.Lock()
 	counts := map[string]int{}

@@ -299,6 +299,26 @@ func TestLateChanges(t *testing.T) {
 	}
 }
 
+// A person makes calls by POST.
+func TestTrafficPage(t *testing.T) {
+	t.Parallel()
+	s, server := newService(t, nil)
+	post := func(query string) int {
+		resp, err := http.Post(server.URL+"/__fake/traffic?"+query, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	if status := post("calls=3&callbacks=2&history=4&changes=5"); status != http.StatusOK || s.Len() != 9 {
+		t.Errorf("%d, %d calls", status, s.Len())
+	}
+	if status := post("calls=many"); status != http.StatusBadRequest {
+		t.Errorf("nonsense is answered with %d", status)
+	}
+}
+
 func TestOptions(t *testing.T) {
 	t.Parallel()
 	for _, options := range []map[string]string{
