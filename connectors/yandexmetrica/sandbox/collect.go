@@ -138,7 +138,7 @@ func (s *Sandbox) collect(form url.Values) {
 	c.measuring.events[key] = event
 	c.measuring.order = append(c.measuring.order, key)
 	if goal := c.goalOf(event.Goal); goal != nil {
-		goal.reaches[c.day(event.At)]++
+		goal.reaches[c.dateOf(event.At)]++
 	}
 }
 

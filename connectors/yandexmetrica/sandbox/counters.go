@@ -40,6 +40,7 @@ type counterState struct {
 	inFlight   map[string]int
 	poison     map[string]bool
 
+	day       window
 	goals     []*Goal
 	managed   []*ManagedUpload
 	sheets    map[string]*rowTable // conversions, calls, chats, expenses
@@ -122,6 +123,11 @@ func (s *Sandbox) counterFor(w http.ResponseWriter, user *account, id string, wr
 	}
 	if !granted || permission == "" || write && permission == "view" {
 		refuse(w, http.StatusForbidden, "access_denied", "Access is denied")
+		return nil, false
+	}
+	if c.day.hit(s.Now().Unix()/86400) > s.rules.PerCounter {
+		s.violate("quota exceeded: quota_requests_by_counter_id")
+		refuse(w, s.rules.QuotaStatus, "quota_requests_by_counter_id", "quota exceeded")
 		return nil, false
 	}
 	return c, true

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -16,16 +17,17 @@ func (s *Sandbox) serveManagement(w http.ResponseWriter, r *http.Request, user *
 		return
 	}
 	rest := path[2:]
+	write := r.Method != http.MethodGet || slices.Equal(rest, []string{"measurement", "generate"})
 	area := "metrika:offline_data"
 	switch {
 	case len(rest) > 0 && rest[0] == "user_params":
 		area = "metrika:user_params"
 	case len(rest) > 0 && rest[0] == "expense":
 		area = "metrika:expenses"
-	case r.Method != http.MethodGet && (len(rest) == 0 || rest[0] != "offline_conversions"):
+	case write && (len(rest) == 0 || rest[0] != "offline_conversions"):
 		area = "metrika:write"
 	}
-	c, ok := s.counterFor(w, user, path[1], r.Method != http.MethodGet, area)
+	c, ok := s.counterFor(w, user, path[1], write, area)
 	if !ok {
 		return
 	}

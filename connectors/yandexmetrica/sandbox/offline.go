@@ -274,12 +274,14 @@ func (s *Sandbox) checkTargets(c *counterState, file *sheetFile) error {
 				s.violate("the counter has no JavaScript goal with the exact identifier %.80q", row.target)
 			}
 		}
-		if found {
+		switch {
+		case found:
 			row.marks |= goalFound
-		} else if s.rules.UnknownGoal == "refuse" {
+		case s.rules.UnknownGoal == "refuse":
 			return badRequest{"invalid_uploading", "a Target is not the identifier of a goal"}
+		default:
+			row.marks &^= rowLinked
 		}
-		row.marks &^= map[bool]marks{false: rowLinked}[found]
 	}
 	return nil
 }
@@ -298,6 +300,8 @@ func (s *Sandbox) storeRows(c *counterState, sh *sheet, up *ManagedUpload, file 
 	case "chats":
 		auto = c.autoGoal("chat", "Чат")
 	}
+	// As with CRM data (§16.10), so that a sender that repeats rows is found out.
+	s.rng.Shuffle(len(file.rows), func(i, j int) { file.rows[i], file.rows[j] = file.rows[j], file.rows[i] })
 	t, within := c.sheets[sh.name], 0
 	for i := range file.rows {
 		row := &file.rows[i]
@@ -314,7 +318,7 @@ func (s *Sandbox) storeRows(c *counterState, sh *sheet, up *ManagedUpload, file 
 				goal = c.goalOf(row.target)
 			}
 			if goal != nil {
-				goal.reaches[c.day(time.Unix(row.at, 0))]++
+				goal.reaches[c.dateOf(time.Unix(row.at, 0))]++
 			}
 		}
 		t.rows[row.key] = storedRow{packed: row.packed, upload: up.ID, times: kept.times + 1, marks: row.marks}
@@ -341,5 +345,5 @@ func (up *ManagedUpload) count(m marks) {
 	}
 }
 
-// day is the date of a moment in the counter's zone.
-func (c *counterState) day(at time.Time) string { return at.In(c.zone).Format(time.DateOnly) }
+// dateOf is the date of a moment in the counter's zone.
+func (c *counterState) dateOf(at time.Time) string { return at.In(c.zone).Format(time.DateOnly) }

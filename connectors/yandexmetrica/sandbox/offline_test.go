@@ -442,3 +442,19 @@ func BenchmarkMillionConversions(b *testing.B) {
 		})
 	}
 }
+
+// With keys only, uploads of CRM data are checked and counted as ever.
+func TestKeysOfCRMData(t *testing.T) {
+	t.Parallel()
+	c := newCaller(t, map[string]string{"keep": "keys"})
+	c.mustPass("contacts", "SAVE", "uniq_id,name,phones\nc,Anna,79995551111\n")
+	c.mustPass("orders", "SAVE", "id,client_uniq_id,client_type,create_date_time,order_status,revenue\no,c,CONTACT,2026-01-01,PAID,5\n")
+	contact, _ := c.Entity(DefaultCounter, "contacts", "c")
+	order, _ := c.Entity(DefaultCounter, "orders", "o")
+	if !maps.Equal(contact, map[string]string{"uniq_id": "c"}) || order["revenue"] != "" || order["client_uniq_id"] != "c" || len(c.Violations()) > 0 {
+		t.Errorf("%v %v %q", contact, order, c.Violations())
+	}
+	if up := c.post("contacts", "merge_mode=SAVE", "uniq_id,phones\nd,+7\n"); up["api_validation_status"] != "FAILED" {
+		t.Errorf("%v", up)
+	}
+}

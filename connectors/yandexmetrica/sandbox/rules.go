@@ -15,6 +15,7 @@ type Rules struct {
 	Parallel       int    // requests of one token at a time
 	PerSecond      int    // requests
 	PerDay         int    // requests of one login
+	PerCounter     int    // requests to one counter in a day
 	Reports        int    // requests of one login to /stat/v1 in five minutes
 	ReportQuota    string // how the quota of reports is called, which is not documented
 	MaxBytes       int64  // of one request
@@ -49,7 +50,7 @@ type Rules struct {
 // DefaultRules are the documented ones.
 func DefaultRules() Rules {
 	return Rules{
-		QuotaStatus: http.StatusTooManyRequests, Parallel: 3, PerSecond: 30, PerDay: 5000,
+		QuotaStatus: http.StatusTooManyRequests, Parallel: 3, PerSecond: 30, PerDay: 5000, PerCounter: 5000,
 		Reports: 200, ReportQuota: "quota_requests_by_uid",
 		MaxBytes: 1 << 30, MaxRows: 1_000_000, MaxGoals: 200, OrdersPerUser: 100_000, UnknownClient: "warn", Company: true,
 		StatusStep: time.Minute, BadRows: "refuse", UnknownGoal: "count", SameGoal: "take", Comment: "refuse", ParamsComment: true,
@@ -121,6 +122,7 @@ func options() []option {
 		quantity("parallel", func(r *Rules) *int { return &r.Parallel }),
 		quantity("per_second", func(r *Rules) *int { return &r.PerSecond }),
 		quantity("per_day", func(r *Rules) *int { return &r.PerDay }),
+		quantity("per_counter", func(r *Rules) *int { return &r.PerCounter }),
 		quantity("reports", func(r *Rules) *int { return &r.Reports }),
 		quantity("max_rows", func(r *Rules) *int { return &r.MaxRows }),
 		choice("unknown_client", func(r *Rules) *string { return &r.UnknownClient }, "warn", "fail"),

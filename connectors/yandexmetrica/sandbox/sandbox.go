@@ -136,10 +136,15 @@ func (s *Sandbox) RevokeToken(token string) {
 func (s *Sandbox) Settings(base string) map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	settings := map[string]any{"url": base, "oauth_url": base}
-	for id := range s.counters {
-		if settings["counter"] == nil || id < settings["counter"].(string) {
-			settings["counter"] = id
+	settings := map[string]any{"url": base, "oauth_url": base, "collect_url": base + "/collect"}
+	for id, c := range s.counters {
+		if settings["counter"] != nil && id > settings["counter"].(string) {
+			continue
+		}
+		settings["counter"] = id
+		delete(settings, "ms")
+		if len(c.measuring.tokens) > 0 {
+			settings["ms"] = c.measuring.tokens[0]
 		}
 	}
 	for token := range s.tokens {

@@ -376,7 +376,12 @@ func TestQuotas(t *testing.T) {
 		if code, _ := list(); code != 200 {
 			t.Errorf("the next day: %d", code)
 		}
-		c.SetRules(func(r *Rules) { r.PerDay, r.PerSecond = 1000, 2 })
+		c.SetRules(func(r *Rules) { r.PerDay, r.PerCounter = 1000, 2 })
+		list()
+		if code, kind := list(); fmt.Sprint(code) != status || kind != "quota_requests_by_counter_id" {
+			t.Errorf("of the counter: %d %s", code, kind)
+		}
+		c.SetRules(func(r *Rules) { r.PerCounter, r.PerSecond = 1000, 2 })
 		kinds := map[string]bool{}
 		for range 9 {
 			_, kind := list()
@@ -515,11 +520,13 @@ func TestCountersAndGoals(t *testing.T) {
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	c := newCaller(t, nil)
-	want := map[string]any{"url": "http://x", "oauth_url": "http://x", "counter": DefaultCounter, "token": DefaultToken}
+	want := map[string]any{
+		"url": "http://x", "oauth_url": "http://x", "collect_url": "http://x/collect", "counter": DefaultCounter, "token": DefaultToken, "ms": DefaultMeasurement,
+	}
 	if got := c.Settings("http://x"); !maps.Equal(got, want) {
 		t.Errorf("%v", got)
 	}
-	for _, bad := range []map[string]string{{"quota_status": "500"}, {"unknown_client": "?"}, {"time_zone": "Mars"}, {"counter": "x"}} {
+	for _, bad := range []map[string]string{{"quota_status": "500"}, {"unknown_client": "?"}, {"time_zone": "Mars"}, {"counter": "x"}, {"colour": "red"}, {"status_step": "soon"}} {
 		if _, err := New(connectors.SandboxOptions{Options: bad}); err == nil {
 			t.Errorf("%v is taken", bad)
 		}
@@ -550,8 +557,14 @@ func FuzzCSV(f *testing.F) {
 
 // A million rows pass through in a stream; run it with -benchtime=1x.
 func BenchmarkMillionRows(b *testing.B) {
+	for _, keep := range []string{"all", "keys"} {
+		b.Run(keep, func(b *testing.B) { millionRows(b, keep) })
+	}
+}
+
+func millionRows(b *testing.B, keep string) {
 	for b.Loop() {
-		c := newCaller(b, nil)
+		c := newCaller(b, map[string]string{"keep": keep})
 		body, finish := io.Pipe()
 		done := make(chan struct{})
 		go func() {
@@ -572,6 +585,10 @@ func BenchmarkMillionRows(b *testing.B) {
 		<-done
 		if up := got["uploading"].(map[string]any); up["elements_count"] != 1e6 {
 			b.Fatalf("%v", up)
+		}
+		b.ReportMetric(liveMegabytes(), "live-MB")
+		if c.Count(DefaultCounter, "contacts") != 1_000_000 {
+			b.Fatal("rows are missing")
 		}
 	}
 }

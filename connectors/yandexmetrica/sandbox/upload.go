@@ -322,7 +322,10 @@ func (s *Sandbox) columns(header []string, mapping map[string]string, c *counter
 
 // take checks one row and keeps it.
 func (b *batch) take(row int, columns []csvColumn, record []string, facts known) {
-	in := incoming{cells: make([]cell, 0, len(record))}
+	in := incoming{}
+	if facts.keepAll {
+		in.cells = make([]cell, 0, len(record))
+	}
 	identified := b.kind != simpleKind
 	for i, value := range record {
 		col := columns[i]
@@ -350,6 +353,12 @@ func (b *batch) take(row int, columns []csvColumn, record []string, facts known)
 				identified = true
 			}
 		}
+		if !facts.keepAll {
+			if !keptOfKeys(col.rule.name) {
+				continue
+			}
+			value = strings.Clone(value) // or the whole line stays in memory
+		}
 		if col.rule.name == b.kind.key {
 			in.id = value
 		}
@@ -362,6 +371,15 @@ func (b *batch) take(row int, columns []csvColumn, record []string, facts known)
 		return
 	}
 	b.rows = append(b.rows, in)
+}
+
+// keptOfKeys: what stays of a contact or order when only keys are kept.
+func keptOfKeys(name string) bool {
+	switch name {
+	case "uniq_id", "id", "client_uniq_id", "client_type", "order_status":
+		return true
+	}
+	return false
 }
 
 // uploadJSON takes the JSON forms of contacts and orders.
