@@ -130,7 +130,7 @@ func (c *Connector) hooked(f facts, over bool) (*model.Call, error) {
 		call.Missed = true
 		call.Fields["status"] = statusFail
 	}
-	call.UpdatedAt = endOf(call.StartedAt, f.text("duration_sec"), over)
+	call.UpdatedAt = versionOf(call.StartedAt, over)
 	return call, nil
 }
 
@@ -138,14 +138,15 @@ func (c *Connector) hooked(f facts, over bool) (*model.Call, error) {
 // the other service.
 func callbackID(id string) string { return "cb-" + id }
 
-// endOf is a time for the version that a hook tells: the beginning for the
-// first hook, and later than that for the last, so that neither order nor
-// repetition matters (§2.1).
-func endOf(start time.Time, duration string, over bool) time.Time {
+// versionOf is a time for what a hook tells: the call's beginning for the first
+// hook and a second later for the last, so that neither order nor repetition
+// matters (§2.1). The list's versions are later than both; an end by the call's
+// duration and the sender's clock might lie before us.
+func versionOf(start time.Time, over bool) time.Time {
 	if start.IsZero() || !over {
 		return start
 	}
-	return start.Add(time.Duration(max(seconds(duration), 1)) * time.Second)
+	return start.Add(time.Second)
 }
 
 // call makes a call with what all sources have.

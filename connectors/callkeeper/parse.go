@@ -127,7 +127,7 @@ func (c *Connector) takeTracking(f facts) (model.Record, string, *model.Error) {
 	}
 	call := c.call(f, id)
 	call.StartedAt, call.CreatedAt = start, start
-	call.UpdatedAt = endOf(start, f.text("duration"), over)
+	call.UpdatedAt = versionOf(start, over)
 	call.Phone = c.phone(f.text("client_number"))
 	call.VirtualNumber = c.phone(f.text("calltracking_number"))
 	call.TalkDuration = seconds(f.text("duration"))

@@ -83,7 +83,7 @@ func TestReceive(t *testing.T) {
 		{name: "call-back as a form", d: connectors.Delivery{Header: form, Body: []byte("id=5&hook_event=Call+is+over&phone2=79000000001&status_code=200&status2_code=200&duration2_sec=12&duration_sec=20&date_timestamp=1543925694&visit_info[current][src]=vk&visit_info[session][cpg]=https%3A%2F%2Fa.ru%2F&tags[]=x&tags[]=y")},
 			check: func(c *model.Call) bool {
 				return c.ID == "cb-5" && c.TalkDuration == 12 && c.UTM.Source == "vk" && c.PageURL == "https://a.ru/" && len(c.Tags) == 2 &&
-					c.UpdatedAt.Equal(time.Unix(1543925714, 0))
+					c.UpdatedAt.Equal(time.Unix(1543925695, 0))
 			}},
 		{name: "visit_info as text", d: connectors.Delivery{Header: json, Body: []byte(`{"id":"5","hook_event":"Call is over","visit_info":"{\"current\":{\"utm_source\":\"vk\"}}"}`)},
 			check: func(c *model.Call) bool { return c.UTM.Source == "vk" }},

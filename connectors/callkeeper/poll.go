@@ -140,8 +140,8 @@ func (c *Connector) begin(cur *cursor, now time.Time) {
 }
 
 // news reports whether a call is new or has changed, and gives it its time: the
-// list has none, so it is when the version was seen first, and in any case after
-// the call's end, which is the time of what hooks tell.
+// list has none, so it is when the version was seen first, and whatever the
+// clocks say it is later than what hooks tell.
 func (c *Connector) news(call *model.Call, cur cursor, known, fresh seen, now time.Time) (bool, error) {
 	id, content, err := entryOf(call)
 	if err != nil {
@@ -156,8 +156,8 @@ func (c *Connector) news(call *model.Call, cur cursor, known, fresh seen, now ti
 		known[id] = content
 	}
 	call.UpdatedAt = now
-	if end := call.StartedAt.Add(time.Duration(call.TalkDuration+1) * time.Second); end.After(now) {
-		call.UpdatedAt = end
+	if last := versionOf(call.StartedAt, true); !now.After(last) {
+		call.UpdatedAt = last.Add(time.Second)
 	}
 	return news, nil
 }

@@ -176,38 +176,54 @@ func TestLiveCalls(t *testing.T) {
 }
 
 // What hooks and the list tell of a call-back is one record, and the list's
-// version stays however late the hooks come.
+// version stays however late the hooks come, and whichever clock is ahead.
 func TestHooksAndListAreOneCall(t *testing.T) {
 	t.Parallel()
-	for _, hooksFirst := range []bool{true, false} {
-		r := newRig(t, nil, nil)
-		id := r.service.Add(sandbox.Call{Service: sandbox.Callback, Client: "79000000001", Duration: 60, Unique: true,
-			Started: r.clock.Now().Add(-2 * time.Minute), Tags: []string{"целевой"}})
-		body := fmt.Sprintf(`{"id":%s,"hook_event":"Call is over","phone2":"79000000001","status_code":200,"status2_code":200,"duration_sec":100,"duration2_sec":60,"date_timestamp":%d,"tags":" "}`,
-			r.service.CallID(id), r.clock.Now().Add(-2*time.Minute).Unix())
-		kept := book{}
-		hook := func() {
-			in, err := r.Receive(connectors.Delivery{Body: []byte(body)})
-			if err != nil {
-				t.Fatal(err)
+	for _, tt := range []struct {
+		name       string
+		hooksFirst bool
+		began      time.Duration // before now
+	}{
+		{"hook, list, hook again", true, 2 * time.Minute},
+		{"list, then a late hook", false, 2 * time.Minute},
+		{"the hook's duration is longer than the call can have been", true, 5 * time.Second},
+		{"the sender's clock is ahead", true, -time.Minute},
+		{"the sender's clock is ahead and the hook late", false, -time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, nil, nil)
+			start := r.clock.Now().Add(-tt.began)
+			id := r.service.Add(sandbox.Call{Service: sandbox.Callback, Client: "79000000001", Duration: 60, Unique: true,
+				Started: start, Tags: []string{"целевой"}})
+			body := fmt.Sprintf(`{"id":%s,"hook_event":"Call is over","phone2":"79000000001","status_code":200,"status2_code":200,"duration_sec":100,"duration2_sec":60,"date_timestamp":%d,"tags":" "}`,
+				r.service.CallID(id), start.Unix())
+			kept := book{}
+			hook := func() {
+				in, err := r.Receive(connectors.Delivery{Body: []byte(body)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.clock.Add(time.Second)
+				kept.take(in.Records, r.clock.Now())
 			}
-			r.clock.Add(time.Second)
-			kept.take(in.Records, r.clock.Now())
-		}
-		if hooksFirst {
+			if tt.hooksFirst {
+				hook()
+			}
+			// The list's answer, as it would come by a clock that is behind.
+			c := cursor{Phase: phaseChanges, From: start.Add(-time.Hour), To: start.Add(time.Hour)}
+			got, _, _ := r.drain(t, c.String())
+			kept.take(got, r.clock.Now())
 			hook()
-		}
-		got, _, _ := r.drain(t, "")
-		kept.take(got, r.clock.Now())
-		hook()
-		if len(kept) != 1 {
-			t.Fatalf("%d records", len(kept))
-		}
-		for _, rec := range kept {
-			if len(rec.Meta().Tags) != 1 || !rec.(*model.Call).First {
-				t.Errorf("the list's version was lost: %+v", rec)
+			if len(got) != 1 || len(kept) != 1 {
+				t.Fatalf("%d calls, %d records", len(got), len(kept))
 			}
-		}
+			for _, rec := range kept {
+				if len(rec.Meta().Tags) != 1 || !rec.(*model.Call).First {
+					t.Errorf("the list's version was lost: %+v", rec)
+				}
+			}
+		})
 	}
 }
 

@@ -129,12 +129,15 @@ func (s *Service) hook(c *call, over bool) hook {
 	return h
 }
 
+// ringing is how many seconds pass before the talk of a call-back.
+const ringing = 15
+
 // callbackBody is the classic hook (§2.1) with its oddities: a blank in one
 // spelling of the event and as "no tags", minutes as text.
 func callbackBody(c *call, over bool) []byte {
-	event, first, second, duration := "Call is processing", 1, 0, 0
+	event, first, second, duration, whole := "Call is processing", 1, 0, 0, 0
 	if over {
-		event, first, second, duration = " Call is over", c.First, c.Second, c.Duration
+		event, first, second, duration, whole = " Call is over", c.First, c.Second, c.Duration, c.Duration+ringing
 	}
 	null := func(text string) any {
 		if text == "" {
@@ -154,7 +157,7 @@ func callbackBody(c *call, over bool) []byte {
 		"ga_clientid": c.GAClientID, "ga_clid": null(c.GAClientID), "ya_clientid": null(c.ClientID), "roistat_visit": null(c.Roistat),
 		"phone1": c.Manager + "()", "phone2": c.Client, "widget_hash": widgetHash, "widget_name": "Виджет",
 		"date": date, "date_timestamp": c.Started.Unix(), "order_date": date,
-		"duration_sec": 2 * duration, "duration_min": strconv.Itoa(duration / 60), "duration2_sec": duration, "duration2_min": strconv.Itoa(duration / 60),
+		"duration_sec": whole, "duration_min": strconv.Itoa(duration / 60), "duration2_sec": duration, "duration2_min": strconv.Itoa(duration / 60),
 		"record_url": "", "attempt": 1, "a_type": 1, "playback_tick": 0, "asr_attempts": 0, "tags": " ",
 	})
 	if err != nil {

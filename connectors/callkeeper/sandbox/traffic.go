@@ -100,7 +100,7 @@ func (s *Service) draw(n int) int {
 }
 
 // sample makes up a call that was just over: its beginning lies back by its
-// duration.
+// duration and the ringing.
 func (s *Service) sample(service string) Call {
 	n := s.draw(1 << 30)
 	c := Call{
@@ -118,7 +118,7 @@ func (s *Service) sample(service string) Call {
 		f := failures[n/6%len(failures)]
 		c.First, c.Second, c.Duration = f[0], f[1], 0
 	}
-	c.Started = s.now().Add(-time.Duration(c.Duration+1) * time.Second).Truncate(time.Second)
+	c.Started = s.now().Add(-time.Duration(c.Duration+ringing+1) * time.Second).Truncate(time.Second)
 	return c
 }
 
