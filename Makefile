@@ -4,7 +4,7 @@
 
 GO ?= go
 
-.PHONY: build test test-all vet update bench
+.PHONY: build test test-all acceptance vet update bench
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o svod ./cmd/svod
@@ -18,6 +18,11 @@ test:
 
 test-all:
 	test/with-services $(GO) test -race -tags "postgres redis" -timeout 20m ./...
+
+# The end-to-end suites in the size that the hub is made for, on both kinds of
+# storage. It prints its figures and takes ten minutes.
+acceptance:
+	test/with-services $(GO) test -tags "postgres redis" -count 1 -timeout 30m -v ./test/endtoend -args -full
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./store ./flow ./phpform ./connectors/yandexmetrica

@@ -9,9 +9,10 @@ import (
 	"github.com/svod-hub/svod/model"
 )
 
-// fewMissing is how many absent records are asked for one by one. Beyond that a
-// second list without them is believed.
-const fewMissing = 20
+// fewMissing is how many absent records are asked for one by one, which costs two
+// calls each. Beyond that a second list without them is believed: it proves as
+// much, and bulk deletions would else use up the account's rate.
+const fewMissing = 1
 
 // FetchLimit implements connectors.Fetcher.
 func (c *Connector) FetchLimit() int { return pageSize }

@@ -20,6 +20,8 @@ type relay struct {
 	client *http.Client
 	base   string
 
+	repeating sync.WaitGroup // the sender does not wait for these
+
 	mu       sync.Mutex
 	random   *rand.Rand
 	mischief bool
@@ -44,7 +46,10 @@ func newRelay(t *testing.T) *relay {
 		random: rand.New(rand.NewPCG(11, 12)), others: map[int]int{},
 	}
 	r.base = listen(t, r)
-	t.Cleanup(r.client.CloseIdleConnections)
+	t.Cleanup(func() {
+		r.repeating.Wait()
+		r.client.CloseIdleConnections()
+	})
 	return r
 }
 
@@ -65,7 +70,7 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	p := parcel{req.URL.RequestURI(), req.Header.Get("Content-Type"), req.UserAgent(), body}
 	status := r.deliver(req.Context(), p)
 	for _, again := range r.repetitions(p) {
-		r.deliver(req.Context(), again)
+		r.repeating.Go(func() { r.deliver(context.WithoutCancel(req.Context()), again) })
 	}
 	if status == 0 || status == http.StatusServiceUnavailable {
 		status = http.StatusOK
@@ -129,6 +134,7 @@ func (r *relay) deliver(ctx context.Context, p parcel) int {
 
 // redeliver brings what nobody took.
 func (r *relay) redeliver(ctx context.Context) (int, error) {
+	r.repeating.Wait()
 	r.mu.Lock()
 	missed := r.missed
 	r.missed = nil
@@ -144,6 +150,7 @@ func (r *relay) redeliver(ctx context.Context) (int, error) {
 // counts says how many deliveries were answered with 200, are still to be made,
 // and were answered with something else.
 func (r *relay) counts() (taken, missed int, others []string) {
+	r.repeating.Wait()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for status, n := range r.others {
