@@ -329,7 +329,7 @@ func (h *hub) routes() []api.Routes {
 		oauth.New(oauth.Options{Store: h.store, Lookup: h.oauthTarget, Authorized: h.authorized, Log: h.log.Named("oauth"), Now: h.now}),
 		admin.New(admin.Options{Store: h.store, Actions: actions, Projects: projects, Tokens: tokens(h.cfg), Now: h.now, Log: h.log.Named("admin")}),
 		console.New(console.Options{
-			Store: h.store, Actions: actions, Projects: projects, Queues: h.queueDashboard(), Depths: h.depths, Audience: h.audience,
+			Store: h.store, Actions: actions, Projects: projects, Queues: h.queueDashboard(), Depths: h.depths, Audience: h.audience, Expiries: h.expiries,
 			PublicURL: address(h.cfg), Now: h.now, Log: h.log.Named("console"),
 		}),
 	}

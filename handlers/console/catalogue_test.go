@@ -122,7 +122,7 @@ func TestKeysOfTemplatesExist(t *testing.T) {
 	whole := regexp.MustCompile(`\.T "([a-z_.]+)"`)
 	begun := regexp.MustCompile(`\.T \(print "([a-z_.]+\.)"`)
 	quoted := regexp.MustCompile(`"([a-z_]+(?:\.[a-z_]+)*)"`)
-	used, prefixes := map[string]bool{}, []string{"done.", "audit.action.", "attention.", "time.", "size."}
+	used, prefixes := map[string]bool{}, []string{"done.", "audit.action.", "attention.", "pace.", "time.", "size."}
 	read := func(path string) string {
 		data, err := os.ReadFile(path)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
 
+	"github.com/svod-hub/svod/connectors"
 	"github.com/svod-hub/svod/handlers/view"
 	"github.com/svod-hub/svod/model"
 	"github.com/svod-hub/svod/store"
@@ -30,12 +31,20 @@ type (
 // Store is what the console reads and keeps. *store.DB has it.
 type Store interface {
 	view.Store
+	view.StoryStore
 
-	Deliveries(ctx context.Context, f store.DeliveryFilter) ([]store.Delivery, error)
+	AcceptedPerMinute(ctx context.Context, project string, since time.Time) ([]store.Minute, error)
+	ReceivedPerMinute(ctx context.Context, project string, since time.Time) ([]store.Minute, error)
+	Errand(ctx context.Context, project string, id int64) (store.Errand, error)
+	Errands(ctx context.Context, project string, limit int) ([]store.Errand, error)
+	ErrorMarks(ctx context.Context, project string) ([]store.ErrorMark, error)
+	FindUploads(ctx context.Context, project, text string, limit int) ([]store.Upload, error)
+	MarkErrors(ctx context.Context, m store.ErrorMark) error
+	RecordsByKeys(ctx context.Context, project string, keys []model.Key) (map[model.Key]model.Record, error)
+	RelatedIDs(ctx context.Context, project, connection string, kind model.Kind, link, id string) ([]string, error)
+	Troubles(ctx context.Context, project string) ([]store.Trouble, error)
 	JournalEntry(ctx context.Context, project string, id int64) (store.Entry, error)
-	Record(ctx context.Context, project string, key model.Key) (model.Record, error)
 	Records(ctx context.Context, f store.RecordFilter) ([]model.Record, error)
-	Upload(ctx context.Context, project string, id int64) (store.Upload, error)
 
 	AppendAudit(ctx context.Context, a store.Audit) error
 	AuditLog(ctx context.Context, limit int) ([]store.Audit, error)
@@ -59,6 +68,28 @@ type Actions interface {
 	Resend(ctx context.Context, f store.DeliveryFilter, dryRun bool) (int, error)
 	// ReleaseGuard lets a pull go on that was held back after a sharp drop.
 	ReleaseGuard(ctx context.Context, project, connection string) error
+	// CompareStatuses tells what SendStatuses would change; nil when the destination
+	// cannot tell.
+	CompareStatuses(ctx context.Context, project, flow string) (*connectors.SchemeDifference, error)
+	// Begin keeps an errand and lets it begin; it fills in the ID.
+	Begin(ctx context.Context, e *store.Errand) error
+	StopErrand(ctx context.Context, project string, id int64) error
+	// Pause pauses a source, a flow or a queue, or lets it go on.
+	Pause(ctx context.Context, x store.Switch, paused bool) error
+}
+
+// QueueDepth is how much work waits in one queue.
+type QueueDepth struct {
+	Name    string
+	Waiting int // to be taken up, now or later
+	Active  int
+	Paused  bool // filled in by the console
+}
+
+// Expiry is a credential that ends.
+type Expiry struct {
+	Connection string
+	At         time.Time
 }
 
 // Options configure a Console.
@@ -69,6 +100,14 @@ type Options struct {
 	// Queues is the queue dashboard, mounted under /console/queues/ behind the same
 	// sign-in. It gets requests with their whole path. Nil: there is none.
 	Queues http.Handler
+	// Depths tells how much work waits in the queues. Nil: not known.
+	Depths func(ctx context.Context) ([]QueueDepth, error)
+	// Audience tells today's visitors of a connection; ok is false when it cannot.
+	// Nil: none can.
+	Audience func(ctx context.Context, project, connection string) (a connectors.Audience, ok bool, err error)
+	// Expiries lists a project's credentials that end and that the hub cannot renew
+	// by itself. Nil: not known.
+	Expiries func(ctx context.Context, project string) ([]Expiry, error)
 	// PublicURL is how browsers reach the hub. With https cookies are Secure.
 	PublicURL string
 	// Now defaults to time.Now, Log to none.
@@ -85,6 +124,9 @@ type Console struct {
 	assets    assets
 	origins   *http.CrossOriginProtection
 	signIns   signInLimits
+	causes    causeTexts
+	activity  activity
+	paces     paces
 }
 
 // New makes a console.
@@ -101,6 +143,7 @@ func New(opts Options) *Console {
 		assets:    loadAssets(),
 		origins:   http.NewCrossOriginProtection(),
 		signIns:   newSignInLimits(opts.Now),
+		causes:    loadCauses(),
 	}
 	c.pages = loadPages(c.assets)
 	if public, err := url.Parse(opts.PublicURL); err == nil && public.Host != "" {
@@ -124,6 +167,9 @@ func (c *Console) Register(e *echo.Echo) {
 
 	e.GET("/console/", c.signedIn(c.overview))
 	e.GET("/console/audit", c.signedIn(c.audit))
+	e.GET("/console/causes", c.signedIn(c.causesPage))
+	e.POST("/console/queue/:queue/pause", c.signedIn(c.switchQueue(true)))
+	e.POST("/console/queue/:queue/resume", c.signedIn(c.switchQueue(false)))
 	if c.opts.Queues != nil {
 		e.GET("/console/queues", func(ctx echo.Context) error { return ctx.Redirect(http.StatusSeeOther, "/console/queues/") })
 		e.Any("/console/queues/*", c.signedIn(c.queues))
@@ -136,9 +182,19 @@ func (c *Console) Register(e *echo.Echo) {
 	project(http.MethodGet, "/", c.project)
 	project(http.MethodGet, "/connections/:connection", c.connection)
 	project(http.MethodPost, "/connections/:connection/release", c.releaseGuard)
+	project(http.MethodPost, "/connections/:connection/pause", c.switchSource(true))
+	project(http.MethodPost, "/connections/:connection/resume", c.switchSource(false))
 	project(http.MethodGet, "/deliveries", c.deliveries)
+	project(http.MethodPost, "/deliveries/picked", c.resendPicked)
 	project(http.MethodPost, "/deliveries/resend", c.resend)
+	project(http.MethodGet, "/errands", c.errands)
+	project(http.MethodGet, "/errands/:id", c.errand)
+	project(http.MethodPost, "/errands/:id/stop", c.stopErrand)
+	project(http.MethodGet, "/errors", c.errors)
+	project(http.MethodPost, "/errors/mark", c.markErrors)
 	project(http.MethodGet, "/flows/:flow", c.flow)
+	project(http.MethodPost, "/flows/:flow/pause", c.switchFlow(true))
+	project(http.MethodPost, "/flows/:flow/resume", c.switchFlow(false))
 	project(http.MethodPost, "/flows/:flow/send", c.sendFlow)
 	project(http.MethodPost, "/flows/:flow/send-all", c.sendFlowAll)
 	project(http.MethodPost, "/flows/:flow/statuses", c.sendStatuses)
@@ -147,6 +203,7 @@ func (c *Console) Register(e *echo.Echo) {
 	project(http.MethodPost, "/journal/replay", c.replay)
 	project(http.MethodGet, "/record", c.record)
 	project(http.MethodGet, "/records", c.records)
+	project(http.MethodGet, "/search", c.search)
 	project(http.MethodGet, "/uploads", c.uploads)
 	project(http.MethodGet, "/uploads/:id", c.upload)
 	e.RouteNotFound("/console/*", c.signedIn(func(*request) error { return store.ErrNotFound }))

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/svod-hub/svod/model"
 	"github.com/svod-hub/svod/store"
@@ -108,8 +109,17 @@ func (c *Console) resend(r *request) error {
 	if len(f.Wrong) > 0 || (len(filter.States) == 0 && len(filter.IDs) == 0 && filter.UploadID == 0) {
 		return &refusal{status: http.StatusBadRequest, key: "error.filter"}
 	}
-	back := r.at("/deliveries?" + f.with([]string{"flow", "state", "cause", "text", "upload"}))
+	back := r.at("/deliveries?" + f.with([]string{"flow", "state", "cause", "since", "until", "text", "upload"}))
 	confirmed := r.FormValue("confirmed") != "" || len(filter.IDs) > 0
+	if confirmed && len(filter.IDs) == 0 {
+		n, err := c.opts.Actions.Resend(ctx, filter, true)
+		if err != nil {
+			return c.refused(r, err)
+		}
+		if n > atOnce {
+			return c.begin(r, &store.Errand{Flow: filter.Flow, Action: store.ErrandResend, Rows: filter, Total: n}, f.with(deliveryFields))
+		}
+	}
 	n, err := c.opts.Actions.Resend(ctx, filter, !confirmed)
 	if err != nil {
 		return c.refused(r, err)
@@ -122,4 +132,33 @@ func (c *Console) resend(r *request) error {
 	}
 	r.note("resend", f.with(deliveryFields))
 	return r.done(back, "resend", strconv.Itoa(n))
+}
+
+// resendPicked makes the rows due again whose boxes were ticked, after asking.
+func (c *Console) resendPicked(r *request) error {
+	picked := r.Request().PostForm["row"]
+	byFlow := map[string][]string{}
+	data := confirmData{Action: r.at("/deliveries/picked"), Back: r.at("/deliveries"), Nothing: len(picked) == 0}
+	for _, row := range picked[:min(len(picked), pageSize)] {
+		flow, id, ok := strings.Cut(row, "/")
+		if _, known := r.project.Flow(flow); !ok || !known || id == "" {
+			return &refusal{status: http.StatusBadRequest, key: "error.filter"}
+		}
+		byFlow[flow] = append(byFlow[flow], id)
+		data.Fields = append(data.Fields, pair{Name: "row", Value: row})
+	}
+	confirmed, total := r.FormValue("confirmed") != "", 0
+	for flow, ids := range byFlow {
+		n, err := c.opts.Actions.Resend(r.Request().Context(), store.DeliveryFilter{Project: r.project.ID, Flow: flow, IDs: ids}, !confirmed)
+		if err != nil {
+			return c.refused(r, err)
+		}
+		total += n
+	}
+	if !confirmed {
+		data.Question, data.Nothing = r.language.text("confirm.resend", total), total == 0
+		return r.confirm(data)
+	}
+	r.note("resend", strings.Join(picked[:min(len(picked), pageSize)], " "))
+	return r.done(r.at("/deliveries?state="), "resend", strconv.Itoa(total))
 }

@@ -108,14 +108,22 @@ func (f *fields) journal(project string) store.JournalFilter {
 	return filter
 }
 
-var deliveryFields = []string{"flow", "state", "cause", "text", "upload", "id", "row_key"}
+var deliveryFields = []string{"flow", "state", "cause", "since", "until", "text", "upload", "id", "row_key"}
+
+// stateMissing stands for all states in which the destination does not have the
+// row's newest version.
+const stateMissing = "missing"
+
+var missingStates = []store.DeliveryState{store.DeliveryNew, store.DeliverySkipped, store.DeliveryRefused, store.DeliveryWaiting}
 
 func (f *fields) deliveries(project string) store.DeliveryFilter {
 	filter := store.DeliveryFilter{
 		Project: project, Flow: f.Get("flow"), Cause: model.Cause(f.Get("cause")), Text: f.Get("text"),
-		UploadID: f.number("upload"),
+		UploadID: f.number("upload"), Since: f.moment("since"), Until: f.moment("until"),
 	}
-	if name := f.Get("state"); name != "" {
+	if name := f.Get("state"); name == stateMissing {
+		filter.States = missingStates
+	} else if name != "" {
 		if state, ok := view.ParseDeliveryState(name); ok {
 			filter.States = []store.DeliveryState{state}
 		} else {

@@ -82,6 +82,15 @@ func (c *Console) replay(r *request) error {
 		return &refusal{status: http.StatusBadRequest, key: "error.filter"}
 	}
 	confirmed := r.FormValue("confirmed") != ""
+	if confirmed {
+		n, err := c.opts.Actions.Replay(ctx, filter, true)
+		if err != nil {
+			return c.refused(r, err)
+		}
+		if n > atOnce {
+			return c.begin(r, &store.Errand{Action: store.ErrandReplay, Entries: filter, Total: n}, f.with(journalFields))
+		}
+	}
 	n, err := c.opts.Actions.Replay(ctx, filter, !confirmed)
 	if err != nil {
 		return c.refused(r, err)

@@ -134,17 +134,23 @@ func (l *language) ago(t, now time.Time) string {
 	if distance < 0 {
 		distance, key = -distance, "time.in"
 	}
-	switch {
-	case distance < 5*time.Second:
+	if distance < 5*time.Second {
 		return l.text("time.now")
-	case distance < 2*time.Minute:
-		return l.text(key, l.text("time.seconds", int(distance.Seconds())))
-	case distance < 2*time.Hour:
-		return l.text(key, l.text("time.minutes", int(distance.Minutes())))
-	case distance < 48*time.Hour:
-		return l.text(key, l.text("time.hours", int(distance.Hours())))
 	}
-	return l.text(key, l.text("time.days", int(distance.Hours()/24)))
+	return l.text(key, l.span(distance))
+}
+
+// span writes a length of time.
+func (l *language) span(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return l.text("time.seconds", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return l.text("time.minutes", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return l.text("time.hours", int(d.Hours()))
+	}
+	return l.text("time.days", int(d.Hours()/24))
 }
 
 // size writes a number of bytes.

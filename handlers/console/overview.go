@@ -1,29 +1,127 @@
 package console
 
 import (
+	"context"
 	"net/http"
+	"time"
 
+	"go.uber.org/zap"
+
+	"github.com/svod-hub/svod/connectors"
 	"github.com/svod-hub/svod/handlers/view"
 	"github.com/svod-hub/svod/model"
 	"github.com/svod-hub/svod/store"
 )
 
-// overview shows all projects.
-func (c *Console) overview(r *request) error {
-	status, err := view.Build(r.Request().Context(), c.opts.Store, c.opts.Projects, c.opts.Now())
-	if err != nil {
-		return err
-	}
-	return r.render(http.StatusOK, "overview", "nav.overview", status)
+// overviewData is how the hub stands, with what only the console shows.
+type overviewData struct {
+	view.Status
+	More   map[string]projectMore // by project
+	Queues []QueueDepth
 }
+
+// projectMore is what the console shows of a project beside its status.
+type projectMore struct {
+	In, Out   plot
+	Waits     []waitLine
+	Audiences []audience
+	Expiries  []Expiry
+}
+
+type audience struct {
+	Connection string
+	connectors.Audience
+}
+
+// overview shows all projects.
+func (c *Console) overview(r *request) error { return c.showProjects(r, c.opts.Projects, true) }
 
 // project shows one project.
 func (c *Console) project(r *request) error {
-	status, err := view.Build(r.Request().Context(), c.opts.Store, []view.Project{*r.project}, c.opts.Now())
+	return c.showProjects(r, []view.Project{*r.project}, false)
+}
+
+func (c *Console) showProjects(r *request, projects []view.Project, hub bool) error {
+	ctx := r.Request().Context()
+	status, err := view.Build(ctx, c.opts.Store, projects, c.opts.Now())
 	if err != nil {
 		return err
 	}
-	return r.render(http.StatusOK, "overview", "nav.overview", status)
+	data := overviewData{Status: status, More: map[string]projectMore{}}
+	for i := range projects {
+		if data.More[projects[i].ID], err = c.more(ctx, r, &projects[i], status.Projects[i]); err != nil {
+			return err
+		}
+	}
+	if hub || len(c.opts.Projects) == 1 {
+		if data.Queues, err = c.depths(ctx); err != nil {
+			return err
+		}
+	}
+	return r.render(http.StatusOK, "overview", "nav.overview", data)
+}
+
+// more collects what the overview shows of a project beside its status.
+func (c *Console) more(ctx context.Context, r *request, p *view.Project, status view.ProjectStatus) (projectMore, error) {
+	var m projectMore
+	var err error
+	now := c.opts.Now()
+	if m.In, err = c.activity.plot(ctx, "in", p.ID, now, c.opts.Store.ReceivedPerMinute); err != nil {
+		return m, err
+	}
+	if m.Out, err = c.activity.plot(ctx, "out", p.ID, now, c.opts.Store.AcceptedPerMinute); err != nil {
+		return m, err
+	}
+	m.Waits = c.waits(&Page{Lang: r.language.Code, language: r.language, now: now}, p, status)
+	m.Audiences = c.audiences(ctx, p)
+	if c.opts.Expiries != nil {
+		if m.Expiries, err = c.opts.Expiries(ctx, p.ID); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+// audienceTime is how long the overview waits for today's visitors: they are a
+// comfort, and another system has to be asked.
+const audienceTime = 2 * time.Second
+
+func (c *Console) audiences(ctx context.Context, p *view.Project) []audience {
+	if c.opts.Audience == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, audienceTime)
+	defer cancel()
+	var list []audience
+	for _, connection := range p.Connections {
+		a, ok, err := c.opts.Audience(ctx, p.ID, connection.ID)
+		if err != nil {
+			c.opts.Log.Info("today's visitors are not known", zap.String("connection", connection.ID), zap.Error(err))
+		} else if ok {
+			list = append(list, audience{Connection: connection.ID, Audience: a})
+		}
+	}
+	return list
+}
+
+// depths tells how much waits in the queues. That the queue's server is away
+// does not take the page down: the database is the truth.
+func (c *Console) depths(ctx context.Context) ([]QueueDepth, error) {
+	if c.opts.Depths == nil {
+		return nil, nil
+	}
+	off, err := c.opts.Store.Switches(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := c.opts.Depths(ctx)
+	if err != nil {
+		c.opts.Log.Warn("the queues cannot be counted", zap.Error(err))
+	}
+	for i := range list {
+		list[i].Paused = off.Off("", store.SwitchQueue, list[i].Name)
+	}
+	return list, nil
 }
 
 type connectionData struct {
@@ -121,8 +219,12 @@ func (c *Console) sendFlowAll(r *request) error {
 		return store.ErrNotFound
 	}
 	if r.FormValue("confirmed") == "" {
+		n, err := c.opts.Actions.Resend(r.Request().Context(), store.DeliveryFilter{Project: r.project.ID, Flow: flow.ID}, true)
+		if err != nil {
+			return c.refused(r, err)
+		}
 		return r.confirm(confirmData{
-			Question: r.language.text("confirm.send_all", flow.ID),
+			Question: r.language.text("confirm.send_all", flow.ID, n),
 			Action:   r.at("/flows/" + flow.ID + "/send-all"), Back: r.at("/flows/" + flow.ID),
 		})
 	}
@@ -138,6 +240,18 @@ func (c *Console) sendStatuses(r *request) error {
 	flow, ok := r.project.Flow(r.Param("flow"))
 	if !ok || !flow.HasStatuses {
 		return store.ErrNotFound
+	}
+	if r.FormValue("confirmed") == "" {
+		difference, err := c.opts.Actions.CompareStatuses(r.Request().Context(), r.project.ID, flow.ID)
+		if err != nil {
+			return c.refused(r, err)
+		}
+		if difference != nil {
+			return r.confirm(confirmData{
+				Question: r.language.text("confirm.statuses", flow.ID), Difference: difference,
+				Action: r.at("/flows/" + flow.ID + "/statuses"), Back: r.at("/flows/" + flow.ID),
+			})
+		}
 	}
 	if err := c.opts.Actions.SendStatuses(r.Request().Context(), r.project.ID, flow.ID); err != nil {
 		return c.refused(r, err)
@@ -167,6 +281,8 @@ type confirmData struct {
 	Action   string
 	Back     string
 	Nothing  bool // there is nothing to do
+	// Difference is what would change at the destination.
+	Difference *connectors.SchemeDifference
 }
 
 // confirm asks once more before something large.

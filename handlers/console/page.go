@@ -30,6 +30,8 @@ func loadPages(a assets) pages {
 		"in":    in,
 		"asset": a.path,
 		"pairs": pairs,
+		"shown": func(id string, more projectMore) shownProject { return shownProject{ID: id, More: more} },
+		"lines": func(id string, lines []waitLine) shownLines { return shownLines{Project: id, Lines: lines} },
 	}
 	base := template.Must(template.New("layout.html").Funcs(funcs).ParseFS(templateFiles, "templates/layout.html", "templates/parts/*.html"))
 	names, err := fs.Glob(templateFiles, "templates/pages/*.html")
@@ -59,6 +61,7 @@ type Page struct {
 	Data     any
 
 	language *language
+	causes   causeTexts
 	now      time.Time
 }
 
@@ -78,6 +81,18 @@ func in(page any, value any) (part, error) {
 	}
 	return part{}, fmt.Errorf("%T is no page", page)
 }
+
+// shownProject and shownLines carry a project's id along into a part.
+type (
+	shownProject struct {
+		ID   string
+		More projectMore
+	}
+	shownLines struct {
+		Project string
+		Lines   []waitLine
+	}
+)
 
 type pair struct{ Name, Value string }
 
@@ -99,7 +114,7 @@ func (r *request) render(status int, name, title string, data any) error {
 		Name: name, Lang: r.language.Code, Title: r.language.text(title), User: r.session.User, CSRF: r.session.CSRF,
 		Project: r.project, Projects: r.console.opts.Projects, Queues: r.console.opts.Queues != nil,
 		Notice: r.notice(), Here: r.Request().URL.RequestURI(), Data: data,
-		language: r.language, now: r.console.opts.Now(),
+		language: r.language, causes: r.console.causes, now: r.console.opts.Now(),
 	}
 	if r.Request().Method != http.MethodGet {
 		p.Here = "/console/"
@@ -170,6 +185,15 @@ func (p *Page) ZoneName() string {
 // Ago says how long ago a time was, or how soon it comes.
 func (p *Page) Ago(t time.Time) string { return p.language.ago(t, p.now) }
 
+// Span writes a length of time.
+func (p *Page) Span(d time.Duration) string { return p.language.span(d) }
+
+// SinceSpan writes how long ago a time was, as a length.
+func (p *Page) SinceSpan(t time.Time) string { return p.language.span(max(0, p.now.Sub(t))) }
+
+// Idle reports whether a flow has nothing to do until something changes.
+func (p *Page) Idle(f view.FlowStatus) bool { return f.Idle(p.now) }
+
 // Machine writes a time for the datetime attribute.
 func (p *Page) Machine(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
@@ -200,7 +224,7 @@ func (p *Page) To(project, path string, query ...any) string {
 
 // rooms tells which part of the project a page belongs to.
 var rooms = map[string]string{
-	"connection": "overview", "entry": "journal", "flow": "overview", "record": "records", "upload": "uploads",
+	"connection": "overview", "entry": "journal", "errand": "errands", "flow": "overview", "record": "records", "upload": "uploads",
 }
 
 // Room names the part of the project that the page belongs to.
@@ -245,10 +269,25 @@ func (p *Page) Mood(status any) string {
 			return "bad"
 		}
 		return "warn"
+	case store.ErrandStatus:
+		return errandMoods[s]
 	case string:
 		return connectionMoods[s]
 	}
 	return "calm"
+}
+
+var errandMoods = map[store.ErrandStatus]string{
+	store.ErrandDone: "good", store.ErrandFailed: "bad", store.ErrandRunning: "busy", store.ErrandStopped: "warn",
+}
+
+// Marks lists what may be said about a group of errors beside what is said; ""
+// takes it back.
+func (p *Page) Marks(now string) []string {
+	if now != "" {
+		return []string{""}
+	}
+	return []string{markAcknowledged, markResolved, markIgnored}
 }
 
 var uploadMoods = map[store.UploadStatus]string{
@@ -268,7 +307,7 @@ func (p *Page) DeliveryState(s store.DeliveryState) string { return view.Deliver
 // EntryStates and DeliveryStates list the states that filters offer.
 func (p *Page) EntryStates() []string { return []string{"new", "done", "partly", "refused"} }
 func (p *Page) DeliveryStates() []string {
-	return []string{"refused", "waiting", "new", "sending", "sent", "skipped"}
+	return []string{"refused", "waiting", "new", "sending", "sent", "skipped", stateMissing}
 }
 
 // UploadStatuses lists the statuses that a filter offers.

@@ -243,6 +243,11 @@ type FlowStatus struct {
 	Off         *store.Switch `json:"-"` // an operator paused it; Paused alone: svod.yaml does
 }
 
+// Idle reports whether the flow has nothing to do until something changes.
+func (f FlowStatus) Idle(now time.Time) bool {
+	return f.Due == 0 && f.Lag == 0 && !f.Asked && !f.NextRun.After(now)
+}
+
 // UploadStatus is one upload and its fate.
 type UploadStatus struct {
 	ID         int64              `json:"id"`

@@ -34,9 +34,12 @@ if (fresh) {
           const page = new DOMParser().parseFromString(await answer.text(), "text/html");
           const next = page.querySelector("[data-refresh]");
           if (next && !inUse()) {
+            const places = [...current.querySelectorAll(".scroll")].map((part) => part.scrollLeft);
             current.replaceWith(next);
+            next.querySelectorAll(".scroll").forEach((part, i) => { part.scrollLeft = places[i] || 0; });
             current = next;
           }
+          if (!next) location.reload(); // what was watched has ended
         }
       } catch {
         // The next turn tries again.

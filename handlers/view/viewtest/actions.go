@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/svod-hub/svod/connectors"
 	"github.com/svod-hub/svod/store"
 )
 
@@ -12,6 +13,8 @@ import (
 type Actions struct {
 	DB  *store.DB
 	Err error // given back by what reaches another system
+	// Difference is what registering statuses would change; nil: not known.
+	Difference *connectors.SchemeDifference
 
 	mu    sync.Mutex
 	calls []string
@@ -70,4 +73,27 @@ func (a *Actions) Resend(ctx context.Context, f store.DeliveryFilter, dryRun boo
 		a.add("resend %s %d", f.Project, n)
 	}
 	return n, err
+}
+
+// CompareStatuses implements the actions of the console.
+func (a *Actions) CompareStatuses(context.Context, string, string) (*connectors.SchemeDifference, error) {
+	return a.Difference, a.Err
+}
+
+// Begin implements the actions of the console.
+func (a *Actions) Begin(ctx context.Context, e *store.Errand) error {
+	a.add("begin %s %s %d", e.Action, e.Project, e.Total)
+	return a.DB.CreateErrand(ctx, e)
+}
+
+// StopErrand implements the actions of the console.
+func (a *Actions) StopErrand(ctx context.Context, project string, id int64) error {
+	a.add("stop %s/%d", project, id)
+	return a.DB.StopErrand(ctx, project, id)
+}
+
+// Pause implements the actions of the console.
+func (a *Actions) Pause(ctx context.Context, x store.Switch, paused bool) error {
+	a.add("pause %s/%s/%s %t", x.Project, x.Subject, x.ID, paused)
+	return a.DB.SetSwitch(ctx, x, paused)
 }
