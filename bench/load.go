@@ -17,7 +17,7 @@ import (
 // load is a bounded number of webhooks over kept connections. It is written on
 // bare sockets: what the sender costs makes every ratio kinder.
 type load struct {
-	address     string
+	server      *process
 	path        string
 	body        func(n int) []byte // of the n-th webhook; its length may differ
 	connections int
@@ -31,10 +31,17 @@ type loaded struct {
 	answered int
 	others   map[int]int // answers with another status than 200
 	took     time.Duration
+	cpu      time.Duration   // of the server
 	waits    []time.Duration // sorted
 }
 
 func (l loaded) perSecond() float64 { return float64(l.answered) / l.took.Seconds() }
+
+// each is what one webhook cost the server, in microseconds of a processor. It
+// depends less than the rate on what else the machine does.
+func (l loaded) each() float64 {
+	return float64(l.cpu) / float64(time.Microsecond) / float64(max(l.answered, 1))
+}
 
 func (l loaded) quantile(q float64) time.Duration {
 	if len(l.waits) == 0 {
@@ -62,6 +69,7 @@ func (l load) run(ctx context.Context) (loaded, error) {
 		errs  []error
 		total = loaded{others: map[int]int{}}
 		start = time.Now()
+		spent = l.server.usage().cpu
 	)
 	for i := range l.connections {
 		group.Go(func() {
@@ -79,7 +87,7 @@ func (l load) run(ctx context.Context) (loaded, error) {
 		})
 	}
 	group.Wait()
-	total.took = time.Since(start)
+	total.took, total.cpu = time.Since(start), l.server.usage().cpu-spent
 	total.answered = len(total.waits)
 	slices.Sort(total.waits)
 	return total, errors.Join(errs...)
@@ -96,7 +104,7 @@ type sender struct {
 }
 
 func (s *sender) run(ctx context.Context) error {
-	conn, err := net.Dial("tcp", s.address)
+	conn, err := net.Dial("tcp", s.server.address)
 	if err != nil {
 		return err
 	}
@@ -135,7 +143,7 @@ func (s *sender) exchange(conn net.Conn, in *bufio.Reader, body []byte) (int, er
 	s.out = append(s.out[:0], "POST "...)
 	s.out = append(s.out, s.path...)
 	s.out = append(s.out, " HTTP/1.1\r\nHost: "...)
-	s.out = append(s.out, s.address...)
+	s.out = append(s.out, s.server.address...)
 	s.out = append(s.out, "\r\nUser-Agent: amoCRM-Webhooks/3.0\r\nAccept: */*\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: "...)
 	s.out = strconv.AppendInt(s.out, int64(len(body)), 10)
 	s.out = append(s.out, "\r\n\r\n"...)

@@ -80,6 +80,9 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if database, ok := strings.CutPrefix(o.floor, "path:"); ok {
+		return servePath(ctx, database, o.profile)
+	}
 	if o.floor != "" {
 		return serveFloor(ctx, o.floor)
 	}
@@ -122,6 +125,7 @@ func (b *bench) figures() []figure {
 		{name: "size", measure: b.measureSize, once: true},
 		{name: "start", measure: b.measureStart},
 		{name: "idle", measure: b.measureIdle},
+		{name: "profile", measure: b.profilePath},
 		{name: "webhook", measure: b.measureWebhooks},
 		{name: "drain", measure: b.measureDraining},
 	}

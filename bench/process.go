@@ -66,12 +66,12 @@ func (p *process) stop() {
 }
 
 // startFloor starts this program as a floor's server.
-func startFloor(what string) (*process, error) {
+func startFloor(what string, args ...string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, "-floor", what)
+	cmd := exec.Command(self, append([]string{"-floor", what}, args...)...)
 	cmd.Stderr = os.Stderr
 	// Not StdoutPipe: Wait would close it under the reader.
 	in, out, err := os.Pipe()

@@ -37,7 +37,7 @@ func (b *bench) measureStart(ctx context.Context, s *storage) error {
 			around.close()
 			return err
 		}
-		l := load{address: hub.address, path: c.hook("amo"), body: webhooks(around.leads), connections: 1, lasting: 5 * time.Second, most: 1}
+		l := load{server: hub, path: c.hook("amo"), body: webhooks(around.leads), connections: 1, lasting: 5 * time.Second, most: 1}
 		result, err := l.run(ctx)
 		took = append(took, time.Since(start).Seconds())
 		hub.stop()

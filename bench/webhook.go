@@ -44,11 +44,13 @@ func (b *bench) measureDraining(ctx context.Context, s *storage) error {
 }
 
 func (b *bench) addPairs(name string, s *storage, pairs []pair, target float64) {
-	var hub, floor []float64
+	var hub, floor, hubEach, floorEach []float64
 	for _, p := range pairs {
 		hub, floor = append(hub, p.hub.perSecond()), append(floor, p.floor.perSecond())
+		hubEach, floorEach = append(hubEach, p.hub.each()), append(floorEach, p.floor.each())
 	}
-	b.add(line{Figure: name, Storage: s.name, Unit: "/s", Value: median(hub), Floor: median(floor), Target: target, OfFloor: true})
+	b.add(line{Figure: name, Storage: s.name, Unit: "/s", Value: median(hub), Floor: median(floor), Target: target, OfFloor: true,
+		Note: fmt.Sprintf("%.0f µs of CPU each, floor %.0f", median(hubEach), median(floorEach))})
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -88,9 +90,15 @@ func (b *bench) againstFloor(ctx context.Context, s *storage, connections int, a
 	defer floor.stop()
 
 	body := webhooks(around.leads)
-	toHub := load{address: hub.address, path: c.hook("amo"), body: body, connections: connections, lasting: b.lasting()}
+	toHub := load{server: hub, path: c.hook("amo"), body: body, connections: connections, lasting: b.lasting()}
 	toFloor := toHub
-	toFloor.address = floor.address
+	toFloor.server = floor
+	return takeTurns(ctx, toHub, toFloor, b.runs)
+}
+
+// takeTurns runs two loads by turns, so that both see the same of what else the
+// machine does.
+func takeTurns(ctx context.Context, toHub, toFloor load, runs int) ([]pair, error) {
 	for _, l := range []load{toHub, toFloor} {
 		l.lasting = 500 * time.Millisecond
 		if _, err := l.run(ctx); err != nil { // warm
@@ -98,8 +106,9 @@ func (b *bench) againstFloor(ctx context.Context, s *storage, connections int, a
 		}
 	}
 	var pairs []pair
-	for range b.runs {
+	for range runs {
 		var p pair
+		var err error
 		if p.floor, err = toFloor.run(ctx); err != nil {
 			return nil, fmt.Errorf("the floor: %w", err)
 		}
@@ -148,7 +157,7 @@ func (b *bench) measurePaced(ctx context.Context, s *storage) error {
 		return err
 	}
 	defer hub.stop()
-	l := load{address: hub.address, path: c.hook("amo"), body: webhooks(around.leads), connections: 64, perSecond: perSecond}
+	l := load{server: hub, path: c.hook("amo"), body: webhooks(around.leads), connections: 64, perSecond: perSecond}
 	l.lasting = 2 * time.Second
 	if _, err := l.run(ctx); err != nil {
 		return err

@@ -17,6 +17,9 @@ type Epochs interface {
 	LeaseEpoch(ctx context.Context, name string) (int64, error)
 }
 
+// dispatchGap is the least time between two rounds of handing out work.
+const dispatchGap = 25 * time.Millisecond
+
 // Dispatcher puts work into the queue, outside the path of any request. While
 // Redis is away it remembers what is to be done; that too may be lost, because
 // the sweeper finds it again in the database.
@@ -73,6 +76,9 @@ func (d *Dispatcher) Start() {
 				pause(ctx, time.Second)
 				d.poke()
 			}
+			// Under load every commit of the journal asks anew: what is asked within a
+			// moment is asked once.
+			pause(ctx, dispatchGap)
 		}
 	}()
 }

@@ -48,6 +48,34 @@ func newBatch(columns string, sizes ...int) *batch {
 	return b
 }
 
+// inserts are plain INSERTs of a few numbers of rows, for SQLite.
+type inserts []insert
+
+type insert struct {
+	rows int
+	stmt string
+}
+
+// newInserts names the columns with commas between them.
+func newInserts(table, columns string) inserts {
+	row := "(?" + strings.Repeat(",?", strings.Count(columns, ",")) + ")"
+	var all inserts
+	for _, n := range []int{8, 4, 2, 1} { // longer ones are slower to bind than they save
+		all = append(all, insert{rows: n, stmt: "INSERT INTO " + table + " (" + columns + ") VALUES " + row + strings.Repeat(","+row, n-1)})
+	}
+	return all
+}
+
+// upTo gives the largest that inserts at most n rows; n is at least 1.
+func (all inserts) upTo(n int) (int, string) {
+	for _, i := range all {
+		if i.rows <= n {
+			return i.rows, i.stmt
+		}
+	}
+	return 0, ""
+}
+
 // rows collects the rows of a batch, one after another.
 type rows struct {
 	b    *batch

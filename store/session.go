@@ -98,6 +98,22 @@ func (db *DB) write(ctx context.Context, what string, fn func(*session) error) e
 	return translate(what, err)
 }
 
+// writeOne is write for a single statement. PostgreSQL makes a transaction of it
+// by itself, which saves two round trips.
+func (db *DB) writeOne(ctx context.Context, what string, fn func(*session) error) error {
+	if !db.d.postgres {
+		return db.write(ctx, what, fn)
+	}
+	var err error
+	for range writeAttempts {
+		err = fn(&session{d: db.d, run: db.pool, now: micros(db.now())})
+		if !conflict(err) || ctx.Err() != nil {
+			break
+		}
+	}
+	return translate(what, err)
+}
+
 // grown renews PostgreSQL's statistics of a table whenever a project has doubled
 // what is in it. By itself PostgreSQL does so a minute later at best, and
 // without statistics it joins large tables as if they held one row.
