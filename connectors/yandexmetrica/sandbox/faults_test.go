@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -280,5 +281,32 @@ func TestOptions(t *testing.T) {
 	}
 	if r.set("unknown", "1") == nil {
 		t.Error("an unknown option is taken")
+	}
+}
+
+// The documents name every page, rule and fault, in both languages.
+func TestDocuments(t *testing.T) {
+	t.Parallel()
+	c := newCaller(t, nil)
+	names := faultNames()
+	for _, o := range options() {
+		names = append(names, o.name)
+	}
+	for page := range c.pages() {
+		names = append(names, page)
+	}
+	for page := range c.changes() {
+		names = append(names, page)
+	}
+	for _, language := range []string{"en", "ru"} {
+		text, err := os.ReadFile("../../../docs/" + language + "/sandbox-metrica.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if name, _, _ = strings.Cut(name, "quota_requests"); name != "" && !strings.Contains(string(text), "`"+name) {
+				t.Errorf("%s: %s is missing", language, name)
+			}
+		}
 	}
 }
