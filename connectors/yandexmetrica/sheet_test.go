@@ -298,4 +298,3 @@ func BenchmarkEncodeCalls(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }
-
