@@ -146,3 +146,21 @@ func FuzzListed(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkListed(b *testing.B) {
+	c := offline(b, "")
+	var rows []json.RawMessage
+	if err := json.Unmarshal(sample(b, "ckct_v3_calls_response.json"), &rows); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		call, err := c.listed(rows[0])
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, _, err := entryOf(call); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -47,21 +48,25 @@ func (r *rig) history(n int, every time.Duration) (ids []string) {
 	return ids
 }
 
-// Three pages of a thousand, in either order of the list, each call once; then
-// nothing until something changes.
+// Three pages of a thousand, or smaller ones in the other order, each call once;
+// then nothing until something changes.
 func TestImportThenChanges(t *testing.T) {
 	t.Parallel()
-	for _, order := range []string{"asc", "desc"} {
-		t.Run(order, func(t *testing.T) {
+	for _, tt := range []struct {
+		order string
+		size  int
+	}{{"asc", 1000}, {"desc", 100}} {
+		t.Run(tt.order, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, map[string]string{"order": order}, nil)
-			ids := r.history(2500, 20*time.Minute) // five weeks
+			r := newRig(t, map[string]string{"order": tt.order, "page_size": strconv.Itoa(tt.size)}, nil)
+			n := 5 * tt.size / 2
+			ids := r.history(n, 35*24*time.Hour/time.Duration(n))
 			got, cursor, pages := r.drain(t, "")
-			if len(got) != 2500 || len(pages) != 4 {
+			if len(got) != n || len(pages) != 4 {
 				t.Fatalf("%d calls on %d pages", len(got), len(pages))
 			}
 			for i, p := range pages {
-				if p.Importing != (i < 3) || p.Done != min((i+1)*1000, 2500) {
+				if p.Importing != (i < 3) || p.Done != min((i+1)*tt.size, n) {
 					t.Errorf("page %d: importing %v, done %d", i, p.Importing, p.Done)
 				}
 			}
@@ -72,13 +77,14 @@ func TestImportThenChanges(t *testing.T) {
 				}
 			}
 
+			today, old := ids[n-2], ids[n*6/10] // the other is two weeks old: the next deep reading sees it
 			late := r.clock.Now()
-			r.service.Tag(ids[2490], "целевой") // of today
-			r.service.Tag(ids[1200], "спам")    // two weeks old: seen by the next deep reading
+			r.service.Tag(today, "целевой")
+			r.service.Tag(old, "спам")
 			fresh := r.service.Add(sandbox.Call{Client: "79000000001", Duration: 5, Started: late.Add(time.Minute)})
 			r.clock.Add(10 * time.Minute)
 			got, cursor, _ = r.drain(t, cursor)
-			wantIDs(t, got, ids[2490], fresh)
+			wantIDs(t, got, today, fresh)
 			for _, rec := range got {
 				if !rec.Meta().UpdatedAt.Equal(r.clock.Now()) {
 					t.Errorf("updated_at is %v", rec.Meta().UpdatedAt)
@@ -86,7 +92,7 @@ func TestImportThenChanges(t *testing.T) {
 			}
 			r.clock.Add(24 * time.Hour)
 			got, cursor, _ = r.drain(t, cursor)
-			wantIDs(t, got, ids[1200])
+			wantIDs(t, got, old)
 			if tags := got[0].Meta().Tags; len(tags) != 1 || tags[0] != "спам" {
 				t.Errorf("tags %v", tags)
 			}
