@@ -19,12 +19,13 @@ import (
 
 func newSandbox() *cobra.Command {
 	var listen, hookURL string
+	var options map[string]string
 	cmd := &cobra.Command{
 		Use:   "sandbox KIND",
 		Short: "Run the strict fake of one external system, for dry runs",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			box, err := makeSandbox(args[0], connectors.SandboxOptions{Now: time.Now, HookURL: hookURL})
+			box, err := makeSandbox(args[0], connectors.SandboxOptions{Now: time.Now, HookURL: hookURL, Options: options})
 			if err != nil {
 				return exitError{code: 2, err: err}
 			}
@@ -41,6 +42,7 @@ func newSandbox() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8090", "where to listen")
 	cmd.Flags().StringVar(&hookURL, "hook-url", "", "where a source posts its events (from `svod urls`)")
+	cmd.Flags().StringToStringVar(&options, "option", nil, "an option of the sandbox, NAME=VALUE; repeatable, see its page in docs/")
 	return cmd
 }
 
