@@ -20,10 +20,13 @@ type Config struct {
 	Database  string       `yaml:"database" doc:"sqlite:PATH or postgres://… Defaults to sqlite:data/svod.db."`
 	Redis     string       `yaml:"redis" doc:"embedded, redis://…, rediss://…, redis-sentinel://… or redis-cluster://… Defaults to embedded."`
 	SecretKey model.Secret `yaml:"secret_key" doc:"32 bytes in base64 that encrypt stored tokens. Made beside the database when absent."`
-	Console   Console      `yaml:"console" doc:"Who may operate the hub."`
-	Retention Retention    `yaml:"retention" doc:"How long history is kept."`
-	Outbound  Outbound     `yaml:"outbound" doc:"What the hub may call."`
-	Projects  []Project    `yaml:"projects" doc:"Clients, each with a walled space of its own."`
+	// OldSecretKeys open what was stored before the key was changed; see svod rotate.
+	OldSecretKeys []model.Secret `yaml:"old_secret_keys" doc:"Former or coming secret keys, which only open stored tokens; for a change of the key."`
+	Console       Console        `yaml:"console" doc:"Who may operate the hub."`
+	Alerts        Alerts         `yaml:"alerts" doc:"Who is told that something needs a person."`
+	Retention     Retention      `yaml:"retention" doc:"How long history is kept."`
+	Outbound      Outbound       `yaml:"outbound" doc:"What the hub may call."`
+	Projects      []Project      `yaml:"projects" doc:"Clients, each with a walled space of its own."`
 
 	File string `yaml:"-"` // where it was read from
 }

@@ -41,6 +41,7 @@ var flowDocs = map[string]string{
 // requiredKeys are the keys without which a mapping is nothing.
 var requiredKeys = map[string][]string{
 	"Config": {"projects"}, "Connection": {"id", "kind"}, "Flow": {"id", "from", "record", "to", "as"}, "Project": {"id"},
+	"AlertEmail": {"smtp", "from", "to"}, "AlertTelegram": {"token", "chat"}, "AlertWebhook": {"url"},
 	"StatusPair": {"crm"}, "AttributeSpec": {"name"}, "Token": {"name", "token"}, "User": {"name", "password"},
 }
 

@@ -53,6 +53,7 @@ func (c *Config) WithDefaults() {
 	orDefault(&c.Redis, defaultRedis)
 	orDefault(&c.Retention.Journal, keepJournal)
 	orDefault(&c.Retention.Uploads, keepUploads)
+	c.Alerts.withDefaults()
 	for i := range c.Projects {
 		p := &c.Projects[i]
 		orDefault(&p.Name, p.ID)
@@ -121,6 +122,7 @@ func (l *loader) validate() {
 	l.server()
 	l.storage()
 	l.console()
+	l.alerts()
 	if len(l.config.Projects) == 0 && l.root.child("projects") == nil {
 		l.bad("projects", "there is no project; add projects: with at least one")
 	}
@@ -174,15 +176,22 @@ func (l *loader) storage() {
 		l.bad("redis", "this is no Redis; write embedded, redis://…, rediss://…, redis-sentinel://… or redis-cluster://…")
 	}
 	if key := c.SecretKey.Reveal(); key != "" {
-		if raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(key)); err != nil || len(raw) != 32 {
-			l.bad("secret_key", "the key is not 32 bytes in base64; make one with: openssl rand -base64 32")
-		}
+		l.masterKey("secret_key", key)
+	}
+	for i, key := range c.OldSecretKeys {
+		l.masterKey(fmt.Sprintf("old_secret_keys[%d]", i), key.Reveal())
 	}
 	if c.Retention.Journal < time.Hour {
 		l.bad("retention.journal", "the journal is kept for less than an hour; write 1h or more")
 	}
 	if c.Retention.Uploads < time.Hour {
 		l.bad("retention.uploads", "uploads are kept for less than an hour; write 1h or more")
+	}
+}
+
+func (l *loader) masterKey(key, text string) {
+	if raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text)); err != nil || len(raw) != 32 {
+		l.bad(key, "the key is not 32 bytes in base64; make one with: openssl rand -base64 32")
 	}
 }
 
