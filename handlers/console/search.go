@@ -30,15 +30,28 @@ var searchFields = []string{"q", "connection", "flow", "cause", "state", "since"
 type searchData struct {
 	Fields     *fields
 	Asked      bool
-	Records    []view.Record
+	Records    []foundRecord
 	Deliveries []store.Delivery
-	Entries    []store.Entry
+	Entries    []foundEntry
 	Uploads    []view.UploadStatus
 	// MoreRecords… lead to the filtered list when there is more.
 	MoreRecords, MoreDeliveries, MoreEntries string
 	Slow                                     []string // what could not be searched in time
 	Since                                    time.Time
 }
+
+// foundRecord and foundEntry say where the text was found.
+type (
+	foundRecord struct {
+		view.Record
+		ByID   bool
+		Places []string
+	}
+	foundEntry struct {
+		store.Entry
+		Place string // number, note, error or body; "" when no text was asked for
+	}
+)
 
 // Nothing reports whether nothing was found.
 func (d searchData) Nothing() bool {
@@ -145,7 +158,7 @@ func (s *searcher) records(ctx context.Context) error {
 			found = append(found, rec)
 		}
 	}
-	if err := s.addRecords(found); err != nil {
+	if err := s.addRecords(found, ""); err != nil {
 		return err
 	}
 	filter := store.RecordFilter{Project: s.project.ID, Limit: searchLines + 1}
@@ -165,14 +178,15 @@ func (s *searcher) records(ctx context.Context) error {
 				fresh = append(fresh, rec)
 			}
 		}
-		if err := s.addRecords(fresh); err != nil {
+		if err := s.addRecords(fresh, word); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *searcher) addRecords(found []model.Record) error {
+// addRecords keeps what was found, and by which text; "" by the id.
+func (s *searcher) addRecords(found []model.Record, word string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, rec := range found {
@@ -184,7 +198,15 @@ func (s *searcher) addRecords(found []model.Record) error {
 		if err != nil {
 			return err
 		}
-		s.data.Records = append(s.data.Records, shown)
+		line := foundRecord{Record: shown, ByID: word == ""}
+		if word != "" {
+			open, err := view.NewRecord(rec, true) // what is masked can be found too
+			if err != nil {
+				return err
+			}
+			line.Places = open.Places(word)
+		}
+		s.data.Records = append(s.data.Records, line)
 	}
 	return nil
 }
@@ -262,8 +284,29 @@ func (s *searcher) journal(ctx context.Context) error {
 		found = found[:searchLines]
 		s.data.MoreEntries = "/journal?" + f.with([]string{"connection", "cause", "state", "since", "until"}, "text", f.Get("q"))
 	}
-	s.data.Entries = found
+	for _, e := range found {
+		s.data.Entries = append(s.data.Entries, foundEntry{Entry: e, Place: s.place(e)})
+	}
 	return nil
+}
+
+// place says where in an entry the text stands. Lists come without bodies: what
+// is nowhere else is there.
+func (s *searcher) place(e store.Entry) string {
+	if len(s.words) == 0 {
+		return ""
+	}
+	for _, word := range s.words {
+		switch {
+		case strconv.FormatInt(e.ID, 10) == word:
+			return "number"
+		case strings.Contains(e.Note, word):
+			return "note"
+		case strings.Contains(e.Error, word):
+			return "error"
+		}
+	}
+	return "body"
 }
 
 func (s *searcher) uploads(ctx context.Context) error {

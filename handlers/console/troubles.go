@@ -34,13 +34,14 @@ type errorGroup struct {
 }
 
 var (
+	firstField  = regexp.MustCompile(`^([A-Za-z_][\w.]*)(?: \([^)]*\))? (?:is|wants|has|needs|must|cannot|can't)\b`)
 	namedField  = regexp.MustCompile(`\b(?:parameter|attribute|field|column|member|currency|status|expression|map\.)\s*"?([A-Za-z_][\w.:-]*)"?`)
 	quotedField = regexp.MustCompile(`["'«` + "`" + `]([A-Za-z_][\w.:-]{0,60})["'»` + "`" + `]`)
 )
 
 // fieldOf finds the field or parameter that a message names, or "".
 func fieldOf(message string) string {
-	for _, pattern := range []*regexp.Regexp{namedField, quotedField} {
+	for _, pattern := range []*regexp.Regexp{firstField, namedField, quotedField} {
 		if m := pattern.FindStringSubmatch(message); m != nil {
 			return strings.Trim(m[1], ".:-")
 		}

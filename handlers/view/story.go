@@ -125,6 +125,7 @@ func (b *storyteller) gap(i int) {
 	}
 	e.Gap = e.At.Sub(b.story.Events[i-1].At)
 	switch {
+	case e.Gap < time.Second:
 	case e.Gap > 10*time.Minute:
 		e.Mood = "bad"
 	case e.Gap > time.Minute:
@@ -241,7 +242,7 @@ func (b *storyteller) webhooks(ctx context.Context) error {
 		if shown == storyEntries {
 			break
 		}
-		if !hasWord(e.Note, b.key.ID) && !hasWord(string(e.Body), b.key.ID) {
+		if !b.concerns(e) {
 			continue
 		}
 		shown++
@@ -252,6 +253,17 @@ func (b *storyteller) webhooks(ctx context.Context) error {
 		b.add(event)
 	}
 	return nil
+}
+
+// concerns reports whether an entry names the record, and not one of another
+// kind with the same id ("contact 1" for the deal 1).
+func (b *storyteller) concerns(e *store.Entry) bool {
+	before, _, named := strings.Cut(e.Note+" ", " "+b.key.ID+" ")
+	if words := strings.Fields(before); named && len(words) > 0 {
+		kind := model.Kind(words[len(words)-1])
+		return !kind.Valid() || kind == b.key.Kind
+	}
+	return hasWord(e.Note, b.key.ID) || hasWord(string(e.Body), b.key.ID)
 }
 
 // hasWord reports whether the text has the id with no letter or digit on either
@@ -302,6 +314,19 @@ func flattenInto(flat map[string]string, path string, value any) {
 	default:
 		flat[path] = fmt.Sprint(v)
 	}
+}
+
+// Places names the members of a record's data that contain the text, a few.
+func (v Record) Places(text string) []string {
+	const few = 3
+	var list []string
+	for name, value := range flatten(v.Data) {
+		if strings.Contains(value, text) {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return list[:min(len(list), few)]
 }
 
 func difference(before, after map[string]string) []Change {

@@ -27,7 +27,7 @@ func TestStoryOfADeal(t *testing.T) {
 	if _, err := hub.DB.ApplyRecords(ctx, "shop", []model.Record{deal}); err != nil {
 		t.Fatal(err)
 	}
-	for _, note := range []string{"deal 001 changed", "deal 4001 changed"} {
+	for _, note := range []string{"deal 001 changed", "deal 4001 changed", "ONCRMCONTACTUPDATE contact 001"} {
 		e := &store.Entry{Project: "shop", Connection: "b24", ReceivedAt: viewtest.Now.Add(2 * time.Minute), Note: note, State: store.EntryDone}
 		if err := hub.DB.AppendJournal(ctx, []*store.Entry{e}); err != nil {
 			t.Fatal(err)
@@ -50,7 +50,7 @@ func TestStoryOfADeal(t *testing.T) {
 	}
 	want := []string{
 		"-10m0s upload",
-		"0s waits warn", "0s version good", "0s row good", "2m0s webhook",
+		"0s waits warn", "0s version", "0s row", "2m0s webhook",
 		"5m0s version warn comment:→звонить +7 9**********22 status_id:NEW→WON updated_at:2026-02-28T12:00:00Z→2026-03-01T12:01:00Z",
 	}
 	if a, b := strings.Join(got, "\n"), strings.Join(want, "\n"); a != b {
