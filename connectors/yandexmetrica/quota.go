@@ -48,6 +48,15 @@ func (u *usage) request(now time.Time) (day string, fresh int) {
 	return u.day, fresh
 }
 
+// later takes back what could not be written down.
+func (u *usage) later(day string, fresh int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.day == day {
+		u.fresh += fresh
+	}
+}
+
 // unwritten are requests of the day that only this process knows.
 func (u *usage) unwritten(day string) int {
 	u.mu.Lock()
@@ -110,6 +119,7 @@ func (c *Connector) countRequest(ctx context.Context) {
 	if c.limiter != nil {
 		release, err := c.limiter.Acquire(ctx, "metrica:usage:"+c.project+":"+c.connection, 1)
 		if err != nil {
+			c.usage.later(day, fresh)
 			return
 		}
 		defer release()

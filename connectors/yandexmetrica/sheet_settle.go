@@ -13,7 +13,7 @@ import (
 const (
 	// A comment is unique; the time only keeps a hub that was set up anew from
 	// taking an upload of an earlier life for its own.
-	commentSkew = 24 * time.Hour
+	commentSkew = time.Hour
 	// A file whose answer was lost may still be worked on. Conversions that are
 	// sent twice are worse than those that are sent some minutes later.
 	sheetGrace = 5 * time.Minute
@@ -28,7 +28,7 @@ func (c *Connector) isOurs(got fate, u connectors.Upload) bool {
 	if string(got.Comment) != c.tokenOf(u) {
 		return false
 	}
-	at, ok := moment(string(got.Created), time.UTC)
+	at, ok := latestMoment(string(got.Created))
 	return !ok || u.StartedAt.IsZero() || !at.Before(u.StartedAt.Add(-commentSkew))
 }
 

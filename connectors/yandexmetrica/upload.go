@@ -40,6 +40,10 @@ func (c *Connector) Plan(as string) connectors.UploadPlan {
 	if as == asEvents {
 		return connectors.UploadPlan{MaxRows: maxEvents, MaxBytes: maxEvents * maxEventBytes, MinGap: minGap}
 	}
+	if as == asUserParams {
+		// A row is several lines, and the limit is one of lines.
+		return connectors.UploadPlan{MaxRows: max(1, c.MaxRows/10), MaxBytes: c.MaxBytes, MinGap: sheetGap}
+	}
 	if _, ok := sheetOf(as); ok {
 		return connectors.UploadPlan{MaxRows: c.MaxRows, MaxBytes: c.MaxBytes, MinGap: sheetGap}
 	}

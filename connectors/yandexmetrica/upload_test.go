@@ -306,6 +306,15 @@ func TestPlan(t *testing.T) {
 	if p := b.Plan("contacts"); p != (connectors.UploadPlan{MaxRows: 1000, MaxBytes: 100000, MinGap: minGap}) {
 		t.Errorf("%+v", p)
 	}
+	if p := b.Plan(asCalls); p.MaxRows != 1000 || p.MinGap != sheetGap {
+		t.Errorf("calls %+v", p)
+	}
+	if p := b.Plan(asUserParams); p.MaxRows != 100 {
+		t.Errorf("user parameters %+v", p)
+	}
+	if p := b.Plan(asEvents); p.MaxRows != maxEvents {
+		t.Errorf("events %+v", p)
+	}
 }
 
 func TestStatuses(t *testing.T) {
