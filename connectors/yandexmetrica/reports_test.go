@@ -94,7 +94,7 @@ func TestQuotaOfReports(t *testing.T) {
 	if _, err := b.Check(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if limit := b.limiter.limits[b.reportsKey()]; limit.Rate > 200 || limit.Period != 5*time.Minute {
+	if limit := b.limiter.limits[b.reportsKey()]; limit.Rate+limit.Burst > 200 || limit.Period != 5*time.Minute {
 		t.Errorf("limit %+v", limit)
 	}
 }

@@ -245,7 +245,7 @@ func (c *Connector) readFacts(header []string, body connectors.Body) facts {
 }
 
 // factsKept is how many uploads' facts are remembered for Follow.
-const factsKept = 64
+const factsKept = 256
 
 type keptFacts struct {
 	ID    int64 `json:"id"`
