@@ -49,6 +49,10 @@ func pagesOf(s *site) map[string]string {
 		"waiting rows":       shop("/deliveries?state=waiting&flow=orders"),
 		"all rows":           shop("/deliveries?state="),
 		"rows of an upload":  shop("/deliveries?upload=%d", s.Accepted),
+		"search":             shop("/search?q=001"),
+		"search, all":        shop("/search?q=001&connection=b24&flow=orders&cause=bad_value&state=missing&since=2026-03-01T00:00"),
+		"errors":             shop("/errors"),
+		"errands":            shop("/errands"),
 		"no rows of a cause": shop("/deliveries?state=refused&cause=currency"),
 	}
 }

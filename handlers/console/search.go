@@ -63,6 +63,8 @@ func (d searchData) Nothing() bool {
 func (c *Console) search(r *request) error {
 	f := newFields(r.QueryParams(), r.project.ZoneOrUTC())
 	s := &searcher{console: c, project: r.project, fields: f, now: c.opts.Now(), words: spellings(f.Get("q"))}
+	f.moment("since") // notes what cannot be read
+	f.moment("until")
 	s.data.Fields, s.data.Asked = f, f.with(searchFields) != ""
 	if s.data.Asked {
 		if err := s.run(r.Request().Context()); err != nil {
