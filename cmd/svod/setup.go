@@ -120,10 +120,33 @@ func (b *setupBuilder) flow(p *config.Project, f *config.Flow, project *jobs.Pro
 		broken = broken || problem.Severity == flow.SeverityError
 		b.problem(lineOf(f, problem.Key), problem.Severity == flow.SeverityWarning, "flows."+f.ID+"."+problem.Key, "%s", problem.Message)
 	}
+	if compiled != nil {
+		broken = b.checkOptions(f, to, compiled) || broken
+	}
 	if broken {
 		return nil
 	}
 	return &jobs.Flow{Project: project, Spec: f.FlowSpec, Compiled: compiled, Schema: schema, To: to}
+}
+
+// checkOptions lets the destination's connector look at the flow's options.
+func (b *setupBuilder) checkOptions(f *config.Flow, to *jobs.Connection, compiled *flow.Flow) (broken bool) {
+	checker, ok := to.Connector.(connectors.FlowChecker)
+	if !ok {
+		return false
+	}
+	upload := connectors.Upload{
+		As: f.As, Mode: compiled.Mode(), ClientType: f.ClientType, Columns: compiled.Columns(), Options: f.Options,
+	}
+	for _, err := range checker.CheckFlow(upload) {
+		broken = true
+		key, message, found := strings.Cut(err.Error(), ": ")
+		if !found || strings.Contains(key, " ") {
+			key, message = "options", err.Error()
+		}
+		b.problem(lineOf(f, key), false, "flows."+f.ID+"."+key, "%s", message)
+	}
+	return broken
 }
 
 // lineOf finds the nearest line that the file has for a key.
