@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/svod-hub/svod/metrics"
@@ -48,8 +49,8 @@ type Journal struct {
 	done     chan struct{}
 	once     sync.Once
 
-	mu    sync.Mutex
-	bytes int64
+	bytes atomic.Int64
+	spare sync.Pool // of *waiting
 }
 
 type waiting struct {
@@ -77,6 +78,7 @@ func New(opts Options) *Journal {
 		incoming: make(chan *waiting, opts.MaxEntries),
 		stopped:  make(chan struct{}),
 		done:     make(chan struct{}),
+		spare:    sync.Pool{New: func() any { return &waiting{done: make(chan error, 1)} }},
 	}
 }
 
@@ -105,10 +107,12 @@ func (j *Journal) Stop() {
 // Append returns when the entry is durable, or says why it is not: ErrFull,
 // ErrStopped, or the database's error.
 func (j *Journal) Append(entry *store.Entry) error {
-	w := &waiting{entry: entry, size: int64(len(entry.Body) + len(entry.Header) + len(entry.Query) + 256), done: make(chan error, 1)}
-	if !j.reserve(w.size) {
+	size := int64(len(entry.Body) + len(entry.Header) + len(entry.Query) + 256)
+	if !j.reserve(size) {
 		return ErrFull
 	}
+	w := j.spare.Get().(*waiting)
+	w.entry, w.size = entry, size
 	select {
 	case <-j.stopped:
 		j.release(w.size)
@@ -127,6 +131,9 @@ func (j *Journal) Append(entry *store.Entry) error {
 	}
 	select {
 	case err := <-w.done:
+		// Nobody else holds it now. In all other cases it is left to the collector.
+		w.entry = nil
+		j.spare.Put(w)
 		return err
 	case <-j.done:
 		// The committer ended between our look at stopped and the send; it may still
@@ -141,20 +148,14 @@ func (j *Journal) Append(entry *store.Entry) error {
 }
 
 func (j *Journal) reserve(size int64) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.bytes+size > j.opts.MaxBytes {
+	if j.bytes.Add(size) > j.opts.MaxBytes {
+		j.release(size)
 		return false
 	}
-	j.bytes += size
 	return true
 }
 
-func (j *Journal) release(size int64) {
-	j.mu.Lock()
-	j.bytes -= size
-	j.mu.Unlock()
-}
+func (j *Journal) release(size int64) { j.bytes.Add(-size) }
 
 // drain takes what is there, without waiting for more.
 func (j *Journal) drain(first *waiting) []*waiting {
