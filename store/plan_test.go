@@ -27,6 +27,7 @@ var readThrough = map[string]string{
 	"SELECT name FROM users":                   "few",
 	"FROM audit ORDER BY id DESC LIMIT ?":      "the newest rows",
 	"FROM goose_db_version":                    "one row for each migration",
+	"FROM memories WHERE name = ?":             "a few rows for each connection, on a change of the key",
 	"FROM leases WHERE holder <> '' AND until": "leases_held",
 }
 

@@ -22,7 +22,7 @@ type Open func(t *testing.T, opts store.Options) *store.DB
 func Run(t *testing.T, open Open) {
 	t.Helper()
 	for _, group := range [][]test{
-		journalTests, recordTests, refTests, flowTests, deliveryTests, uploadTests, leaseTests, restTests, togetherTests, operateTests,
+		journalTests, recordTests, refTests, flowTests, deliveryTests, uploadTests, leaseTests, restTests, togetherTests, operateTests, forgetTests,
 	} {
 		for _, x := range group {
 			t.Run(x.name, func(t *testing.T) {
