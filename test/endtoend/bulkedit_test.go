@@ -160,10 +160,12 @@ func (w *world) poll() (stop func()) {
 			}
 		}
 	})
-	return func() {
+	stop = func() {
 		cancel()
 		reader.Wait()
 	}
+	w.t.Cleanup(stop) // if the test ends early
+	return stop
 }
 
 // roistatHas wants Roistat to know exactly the deals that there are.
