@@ -128,6 +128,11 @@ func (b *bench) figures() []figure {
 		{name: "profile", measure: b.profilePath},
 		{name: "webhook", measure: b.measureWebhooks},
 		{name: "drain", measure: b.measureDraining},
+		{name: "ready", measure: b.measureReady},
+		{name: "intake", measure: b.measureIntake},
+		{name: "delivery", measure: b.measureDelivery},
+		{name: "export", measure: b.measureExport},
+		{name: "search", measure: b.measureSearch},
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 type surroundings struct {
 	account *amocrm.Account
 	counter *metrica.Sandbox
+	sink    *sink // before the counter
 	leads   []int64
 	closes  []func()
 }
@@ -49,7 +50,8 @@ func surround(c *config, leads int) (*surroundings, error) {
 	if err != nil {
 		return nil, err
 	}
-	counter, err := s.serve(s.counter)
+	s.sink = &sink{to: s.counter, taken: make(chan swallowed, 1)}
+	counter, err := s.serve(s.sink)
 	if err != nil {
 		return nil, err
 	}
