@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -32,7 +30,6 @@ import (
 	"github.com/svod-hub/svod/jobs"
 	"github.com/svod-hub/svod/journal"
 	"github.com/svod-hub/svod/metrics"
-	"github.com/svod-hub/svod/outbound"
 	"github.com/svod-hub/svod/ratelimit"
 	"github.com/svod-hub/svod/store"
 )
@@ -127,11 +124,9 @@ func (h *hub) openRest(ctx context.Context) error {
 	if h.broker, err = broker.Open(h.cfg.Redis); err != nil {
 		return err
 	}
-	key, err := masterKey(h.cfg)
-	if err != nil {
+	if h.vault, err = openVault(h.cfg); err != nil {
 		return err
 	}
-	h.vault = credentials.NewVault(key)
 	for _, p := range h.cfg.Projects {
 		for _, c := range p.Connections {
 			secret := c.HookSecret.Reveal()
@@ -160,13 +155,7 @@ func (h *hub) openRest(ctx context.Context) error {
 
 // deps lends the hub's parts to the connectors.
 func (h *hub) deps() lend {
-	client := outbound.New(outbound.Options{
-		Allow: h.cfg.Outbound.Allow,
-		Observe: func(x outbound.Exchange) {
-			h.metrics.Exchanges.WithLabelValues(x.Host, fmt.Sprint(x.Status)).Inc()
-			h.metrics.ExchangeSeconds.WithLabelValues(x.Host).Observe(x.Took.Seconds())
-		},
-	})
+	client := h.client()
 	limiter := ratelimit.New(h.broker.Client, ratelimit.Options{})
 	return func(p *config.Project, c *config.Connection) connectors.Deps {
 		return connectors.Deps{
@@ -190,20 +179,6 @@ func holder() string {
 	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), credentials.NewHookSecret()[:6])
 }
 
-// masterKey is the configured one, or one kept beside the database.
-func masterKey(cfg *config.Config) (credentials.Key, error) {
-	if cfg.SecretKey != "" {
-		return credentials.ParseKey(cfg.SecretKey.Reveal())
-	}
-	dir := "."
-	if path, ok := strings.CutPrefix(cfg.Database, "sqlite:"); ok {
-		dir = filepath.Dir(path)
-	} else if cfg.File != "" {
-		dir = filepath.Dir(cfg.File)
-	}
-	return credentials.LoadOrMakeKey(filepath.Join(dir, "svod.key"))
-}
-
 // start runs the roles. What it started is stopped by stop, in reverse.
 func (h *hub) start(ctx context.Context, roles []string) error {
 	if h.broker.Embedded && len(roles) < 3 {
@@ -224,6 +199,7 @@ func (h *hub) start(ctx context.Context, roles []string) error {
 		h.sweeper = jobs.NewSweeper(h.engine)
 		h.sweeper.Start()
 		h.stops = append(h.stops, h.sweeper.Stop)
+		h.startAlerts()
 	}
 	if slices.Contains(roles, roleAPI) {
 		return h.startAPI(ctx)
