@@ -1,23 +1,24 @@
 # The commands of the README. `make test` needs Go alone; `make test-all` also
-# a PostgreSQL and a Redis: with-services starts throw-away ones unless
-# SVOD_TEST_POSTGRES and SVOD_TEST_REDIS name some.
+# a PostgreSQL, a Redis and a Chromium: with-services starts throw-away servers
+# unless SVOD_TEST_POSTGRES and SVOD_TEST_REDIS name some, and installs Chromium
+# where there is none.
 
 GO ?= go
 
-.PHONY: build test test-all acceptance vet update bench
+.PHONY: build test test-all acceptance vet update pictures bench
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o svod ./cmd/svod
 
 vet:
 	$(GO) vet ./...
-	$(GO) vet -tags "postgres redis" ./...
+	$(GO) vet -tags "postgres redis browser" ./...
 
 test:
 	$(GO) test ./...
 
 test-all:
-	test/with-services $(GO) test -race -tags "postgres redis" -timeout 20m ./...
+	test/with-services $(GO) test -race -tags "postgres redis browser" -timeout 20m ./...
 
 # The end-to-end suites in the size that the hub is made for, on both kinds of
 # storage. It prints its figures and takes ten minutes.
@@ -30,3 +31,7 @@ bench:
 # Renew golden files and generated pages; review the difference.
 update:
 	$(GO) test ./metrics ./config -update
+
+# Renew the pictures of the documentation.
+pictures:
+	$(GO) test -tags browser ./handlers/console/browser -run Pictures -update
