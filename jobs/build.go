@@ -11,9 +11,6 @@ import (
 	"github.com/svod-hub/svod/store"
 )
 
-// buildPage is how many due rows are looked at in one step.
-const buildPage = 1000
-
 // maxGroups bounds the uploads that are built side by side when rows can't all
 // share one; the rows of further groups wait for the next round.
 const maxGroups = 8
@@ -62,26 +59,45 @@ func (r *run) build(ctx context.Context) ([]*batch, error) {
 var errNoRows = errors.New("none of its rows could be encoded")
 
 func (r *run) fill(ctx context.Context, batches map[string]*batch, order *[]*batch) error {
-	db, f := r.engine.store, r.flow
-	catalogue, err := r.engine.catalogue(ctx, f.Project.ID)
+	catalogue, err := r.engine.catalogue(ctx, r.flow.Project.ID)
 	if err != nil {
 		return err
 	}
-	limit := r.rowLimit()
-	total := 0
 	r.left = false
-	for after := int64(-1); total < limit && !r.left; {
-		due, err := db.DueDeliveries(ctx, f.Project.ID, f.Spec.ID, f.Spec.Record, after, min(buildPage, limit-total))
-		if err != nil || len(due) == 0 {
-			return err
+	ctx, stop := context.WithCancelCause(ctx)
+	notes := r.takeNotes(ctx, stop)
+	pages := r.read(ctx)
+	err = r.encode(ctx, pages, notes, catalogue, batches, order)
+	if err != nil {
+		stop(err)
+	}
+	noted := notes.finish()
+	stop(nil)
+	for range pages { // its stage has ended when it is closed
+	}
+	if noted != nil {
+		return noted // the other stages only failed because of it
+	}
+	return err
+}
+
+// encode writes pages of due rows into uploads until those are full.
+func (r *run) encode(ctx context.Context, pages <-chan page, notes *notes, catalogue flow.Catalogue, batches map[string]*batch, order *[]*batch) error {
+	limit := r.rowLimit()
+	for p := range pages {
+		if p.err != nil {
+			return p.err
 		}
-		after = due[len(due)-1].WantedSeq
-		verdicts, rows, err := r.evaluate(ctx, due, catalogue)
+		verdicts, rows, err := r.evaluate(ctx, p, catalogue)
 		if err != nil {
 			return err
 		}
-		for _, row := range rows {
-			verdict, err := r.put(ctx, row, batches, order)
+		if len(rows) >= limit {
+			rows, r.left = rows[:limit], true
+		}
+		limit -= len(rows)
+		for i := range rows {
+			verdict, err := r.put(ctx, &rows[i], batches, order)
 			if err != nil {
 				return err
 			}
@@ -89,17 +105,28 @@ func (r *run) fill(ctx context.Context, batches map[string]*batch, order *[]*bat
 				verdicts = append(verdicts, *verdict)
 			}
 		}
-		if err := r.remember(ctx, verdicts, *order); err != nil {
-			return err
+		notes.add(note{verdicts: verdicts, filled: takeFresh(*order)})
+		if r.left {
+			return nil
 		}
-		total += len(rows)
 	}
-	r.left = r.left || total >= limit
-	return nil
+	return ctx.Err()
+}
+
+// takeFresh takes what was written into uploads since the last time.
+func takeFresh(batches []*batch) []filling {
+	var filled []filling
+	for _, b := range batches {
+		if len(b.fresh) > 0 {
+			filled = append(filled, filling{upload: b.upload.ID, rows: b.fresh})
+			b.fresh = nil
+		}
+	}
+	return filled
 }
 
 func (r *run) rowLimit() int {
-	limit := r.uploader.Plan(r.flow.Spec.As).MaxRows
+	limit := r.plan.MaxRows
 	if limit <= 0 {
 		limit = 100_000
 	}
@@ -109,40 +136,8 @@ func (r *run) rowLimit() int {
 	return limit
 }
 
-// evaluate turns due deliveries into rows to send and verdicts on the others.
-func (r *run) evaluate(ctx context.Context, due []store.Due, catalogue flow.Catalogue) ([]store.Verdict, []model.Row, error) {
-	relations, err := r.relations(ctx, due)
-	if err != nil {
-		return nil, nil, err
-	}
-	var verdicts []store.Verdict
-	var rows []model.Row
-	for i := range due {
-		d := &due[i]
-		row, verdict := r.flow.Compiled.Row(d.Record, relations[i], catalogue)
-		v := store.Verdict{Connection: d.Connection, ID: d.ID, RowKey: row.Key, Seq: d.WantedSeq}
-		switch {
-		case verdict.Outcome == flow.Skip:
-			v.State, v.Error = store.DeliverySkipped, verdict.Message
-		case verdict.Outcome == flow.Refuse:
-			v.State, v.Cause, v.Error = store.DeliveryRefused, verdict.Cause, verdict.Message
-		case !flow.NeedsSending(flow.PreviousRow{Hash: d.Hash}, row, false).Send():
-			v.State = store.DeliverySent
-		default:
-			// The change that the delivery waits for may be a relation's.
-			row.Seq = d.WantedSeq
-			rows = append(rows, row)
-			continue
-		}
-		verdicts = append(verdicts, v)
-		r.settled(v)
-	}
-	rows, waiting, err := r.holdBack(ctx, rows)
-	return append(verdicts, waiting...), rows, err
-}
-
 // holdBack keeps rows whose client the destination does not have yet.
-func (r *run) holdBack(ctx context.Context, rows []model.Row) (ready []model.Row, waiting []store.Verdict, err error) {
+func (r *run) holdBack(ctx context.Context, rows []candidate) (ready []candidate, waiting []store.Verdict, err error) {
 	f := r.flow
 	if f.Schema.NeedsAs == "" || f.Schema.NeedsParameter == "" {
 		return rows, nil, nil
@@ -152,9 +147,9 @@ func (r *run) holdBack(ctx context.Context, rows []model.Row) (ready []model.Row
 		return rows, nil, nil // nobody of ours uploads clients; the operator does it otherwise
 	}
 	var needs []string
-	for _, row := range rows {
-		if row.Needs != "" {
-			needs = append(needs, row.Needs)
+	for i := range rows {
+		if needed := rows[i].row.Needs; needed != "" {
+			needs = append(needs, needed)
 		}
 	}
 	if len(needs) == 0 {
@@ -164,18 +159,20 @@ func (r *run) holdBack(ctx context.Context, rows []model.Row) (ready []model.Row
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, row := range rows {
-		state, known := states[row.Needs]
-		if row.Needs == "" || state.Accepted {
-			ready = append(ready, row)
+	ready = rows[:0]
+	for i := range rows {
+		needed := rows[i].row.Needs
+		state, known := states[needed]
+		if needed == "" || state.Accepted {
+			ready = append(ready, rows[i])
 			continue
 		}
-		v := store.Verdict{Connection: row.Record.Connection, ID: row.Record.ID, RowKey: row.Key, Seq: row.Seq,
-			State: store.DeliveryWaiting, Needs: row.Needs, Cause: model.CauseWaitsForContact,
-			Error: fmt.Sprintf("waits until %s %s is accepted by the destination", singular(f.Schema.NeedsAs), row.Needs)}
+		v := rows[i].verdict(store.DeliveryWaiting, model.CauseWaitsForContact,
+			fmt.Sprintf("waits until %s %s is accepted by the destination", singular(f.Schema.NeedsAs), needed))
+		v.Needs = needed
 		if known && (state.State == store.DeliveryRefused || state.State == store.DeliverySkipped) {
 			v.Cause = model.CauseContactNotSent
-			v.Error = fmt.Sprintf("%s %s was refused or filtered out, so the destination does not know it; mend it and this row goes by itself", singular(f.Schema.NeedsAs), row.Needs)
+			v.Error = fmt.Sprintf("%s %s was refused or filtered out, so the destination does not know it; mend it and this row goes by itself", singular(f.Schema.NeedsAs), needed)
 		}
 		waiting = append(waiting, v)
 		r.settled(v)
@@ -192,8 +189,8 @@ func singular(as string) string {
 
 // put encodes one row into the upload of its group. The verdict is set when the
 // row itself is no good.
-func (r *run) put(ctx context.Context, row model.Row, batches map[string]*batch, order *[]*batch) (*store.Verdict, error) {
-	group := r.uploader.Group(r.remoteUpload(store.Upload{}), &row)
+func (r *run) put(ctx context.Context, c *candidate, batches map[string]*batch, order *[]*batch) (*store.Verdict, error) {
+	group := r.uploader.Group(r.grouping, &c.row)
 	b := batches[group]
 	if b == nil {
 		if len(*order) >= maxGroups {
@@ -211,22 +208,20 @@ func (r *run) put(ctx context.Context, row model.Row, batches map[string]*batch,
 		r.left = true
 		return nil, nil
 	}
-	err := b.writer.Write(&row)
+	err := b.writer.Write(&c.row)
 	var refused *model.Error
 	if errors.As(err, &refused) && refused.Class == model.ClassPermanent {
-		v := store.Verdict{Connection: row.Record.Connection, ID: row.Record.ID, RowKey: row.Key, Seq: row.Seq,
-			State: store.DeliveryRefused, Cause: refused.Cause, Error: refused.Message}
+		v := c.verdict(store.DeliveryRefused, refused.Cause, refused.Message)
 		r.settled(v)
 		return &v, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	b.fresh = append(b.fresh, store.Sending{Connection: row.Record.Connection, ID: row.Record.ID, RowKey: row.Key,
-		Seq: row.Seq, Hash: flow.Hash(row), Position: b.upload.Rows})
+	b.fresh = append(b.fresh, store.Sending{Number: c.number, Connection: c.row.Record.Connection, ID: c.row.Record.ID, RowKey: c.row.Key,
+		Seq: c.row.Seq, Hash: c.hash, Position: b.upload.Rows})
 	b.upload.Rows++
-	plan := r.uploader.Plan(r.flow.Spec.As)
-	b.full = plan.MaxRows > 0 && b.upload.Rows >= plan.MaxRows || plan.MaxBytes > 0 && b.spool.Size() >= plan.MaxBytes
+	b.full = r.plan.MaxRows > 0 && b.upload.Rows >= r.plan.MaxRows || r.plan.MaxBytes > 0 && b.spool.Size() >= r.plan.MaxBytes
 	return nil, nil
 }
 
@@ -251,34 +246,31 @@ func (r *run) encodeInto(ctx context.Context, b *batch) error {
 	return err
 }
 
-func (r *run) remoteUpload(u store.Upload) connectors.Upload {
-	f := r.flow
+func (r *run) remoteUpload(u store.Upload) connectors.Upload { return remoteUpload(r.flow, u) }
+
+func remoteUpload(f *Flow, u store.Upload) connectors.Upload {
 	return connectors.Upload{
-		ID: u.ID, As: f.Spec.As, Mode: f.Compiled.Mode(), ClientType: f.Spec.ClientType, Columns: f.Compiled.Columns(),
+		ID: u.ID, Token: u.Token, As: f.Spec.As, Mode: f.Compiled.Mode(), ClientType: f.Spec.ClientType, Columns: f.Compiled.Columns(),
 		Group: u.Group, Rows: u.Rows, Bytes: u.Bytes, StartedAt: u.StartedAt, RemoteID: u.RemoteID, Options: f.Spec.Options,
 	}
 }
 
 // remember writes down what became of a page of due rows: one transaction for
 // the verdicts, one for each upload's rows.
-func (r *run) remember(ctx context.Context, verdicts []store.Verdict, order []*batch) error {
+func (r *run) remember(ctx context.Context, x note) error {
 	db, f := r.engine.store, r.flow
-	if len(verdicts) > 0 {
-		if err := db.SettleDue(ctx, f.Project.ID, f.Spec.ID, verdicts); err != nil {
+	if len(x.verdicts) > 0 {
+		if err := db.SettleDue(ctx, f.Project.ID, f.Spec.ID, x.verdicts); err != nil {
 			return err
 		}
-		if err := r.releaseAtOnce(ctx, verdicts); err != nil {
+		if err := r.releaseAtOnce(ctx, x.verdicts); err != nil {
 			return err
 		}
 	}
-	for _, b := range order {
-		if len(b.fresh) == 0 {
-			continue
-		}
-		if err := db.FillUpload(ctx, b.upload.ID, b.fresh); err != nil {
+	for _, filled := range x.filled {
+		if err := db.FillUpload(ctx, filled.upload, filled.rows); err != nil {
 			return err
 		}
-		b.fresh = b.fresh[:0]
 	}
 	return nil
 }
@@ -339,11 +331,17 @@ func (r *run) dropUnsent(ctx context.Context, batches []*batch, why error) {
 	}
 }
 
+// results are the metrics' words for verdicts.
+var results = map[store.DeliveryState]string{
+	store.DeliverySent: "unchanged", store.DeliverySkipped: "skipped",
+	store.DeliveryRefused: "refused", store.DeliveryWaiting: "waiting",
+}
+
 func (r *run) settled(v store.Verdict) {
-	result := map[store.DeliveryState]string{
-		store.DeliverySent: "unchanged", store.DeliverySkipped: "skipped",
-		store.DeliveryRefused: "refused", store.DeliveryWaiting: "waiting",
-	}[v.State]
+	result := results[v.State]
+	if !v.HoldUntil.IsZero() {
+		result = "held"
+	}
 	r.engine.metrics.RowsSettled.WithLabelValues(r.flow.Project.ID, r.flow.Spec.ID, result, string(v.Cause)).Inc()
 }
 
@@ -373,9 +371,9 @@ func (r *run) reencode(ctx context.Context, b *batch, due []store.Due, catalogue
 			b.dropped = append(b.dropped, store.RowRefusal{RowKey: d.RowKey, Cause: verdict.Cause, Error: verdict.Message})
 			continue
 		}
-		b.fresh = append(b.fresh, store.Sending{Connection: d.Connection, ID: d.ID, RowKey: row.Key,
+		b.fresh = append(b.fresh, store.Sending{Number: d.Number, Connection: d.Connection, ID: d.ID, RowKey: row.Key,
 			Seq: row.Seq, Hash: flow.Hash(row), Position: d.Position})
 		b.upload.Rows++
 	}
-	return r.remember(ctx, nil, []*batch{b})
+	return r.remember(ctx, note{filled: takeFresh([]*batch{b})})
 }

@@ -46,6 +46,9 @@ type run struct {
 	started  time.Time
 	asked    bool
 	state    store.FlowState
+	plan     connectors.UploadPlan
+	grouping connectors.Upload // what Group is asked with
+	lease    store.Lease       // of the destination; uploads are sent under it
 
 	busy     bool      // another flow has the destination
 	next     time.Time // not before
@@ -78,7 +81,8 @@ func (e *Engine) startRun(ctx context.Context, f *Flow) (*run, error) {
 		}
 		return nil, nil
 	}
-	r := &run{engine: e, flow: f, uploader: uploader, started: now, asked: st.Asked, state: st}
+	r := &run{engine: e, flow: f, uploader: uploader, started: now, asked: st.Asked, state: st,
+		plan: uploader.Plan(f.Spec.As), grouping: remoteUpload(f, store.Upload{})}
 	if st.Asked {
 		// Cleared at the start: who asks during the run is heard after it.
 		r.state.Asked = false
@@ -89,8 +93,12 @@ func (e *Engine) startRun(ctx context.Context, f *Flow) (*run, error) {
 	return r, nil
 }
 
-func (r *run) run(ctx context.Context) error {
+func (r *run) run(ctx context.Context, lease store.Lease) error {
+	r.lease = lease
 	if err := r.resume(ctx); err != nil {
+		return err
+	}
+	if err := r.releaseHeld(ctx); err != nil {
 		return err
 	}
 	if err := r.takeChanges(ctx); err != nil {
@@ -118,6 +126,17 @@ func (r *run) run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// releaseHeld lets rows be looked at whose day has come: all of them when the
+// schedule has no day law any more.
+func (r *run) releaseHeld(ctx context.Context) error {
+	now := r.engine.now()
+	if !lawful(r.flow.Spec.Schedule) {
+		now = time.Time{}
+	}
+	_, err := r.engine.store.ReleaseHeld(ctx, r.flow.Project.ID, r.flow.Spec.ID, now)
+	return err
 }
 
 // takeChanges moves the flow's cursor to the end of the feed; every row that a
@@ -204,7 +223,7 @@ func (e *Engine) finishRun(ctx context.Context, r *run, runErr error) error {
 
 // nextRun applies the flow's schedule and the destination's least gap.
 func (r *run) nextRun(now time.Time) time.Time {
-	gap := r.uploader.Plan(r.flow.Spec.As).MinGap
+	gap := r.plan.MinGap
 	if r.uploaded == 0 && !r.left {
 		gap = 0 // nothing was sent, so the next change need not wait
 	}

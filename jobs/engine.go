@@ -26,10 +26,11 @@ type Options struct {
 	Holder string
 	// SpoolDir is where uploads that do not fit into memory are written.
 	SpoolDir string
-	// KeepJournal and KeepUploads say how long settled entries and finished
-	// uploads stay. Default to 30 and 180 days.
+	// KeepJournal, KeepUploads and KeepRows say how long settled entries, finished
+	// uploads and the lists of their rows stay. Default to 30, 180 and 7 days.
 	KeepJournal time.Duration
 	KeepUploads time.Duration
+	KeepRows    time.Duration
 	Log         *zap.Logger
 	Metrics     *metrics.Set
 	Now         func() time.Time
@@ -79,6 +80,9 @@ func New(opts Options) *Engine {
 	if opts.KeepUploads == 0 {
 		opts.KeepUploads = 180 * 24 * time.Hour
 	}
+	if opts.KeepRows == 0 {
+		opts.KeepRows = 7 * 24 * time.Hour
+	}
 	return &Engine{
 		store: opts.Store, setup: opts.Setup, wake: opts.Wake, holder: opts.Holder, opts: opts,
 		log: opts.Log.Named("jobs"), metrics: opts.Metrics, now: opts.Now,
@@ -108,7 +112,7 @@ func (e *Engine) Do(ctx context.Context, w Work) error {
 		result = "paused"
 		return err
 	}
-	held, err := e.alone(ctx, w.Name(), func(ctx context.Context) error { return e.perform(ctx, w) })
+	held, err := e.alone(ctx, w.Name(), func(ctx context.Context, _ store.Lease) error { return e.perform(ctx, w) })
 	switch {
 	case err != nil:
 		result = "failed"
@@ -165,7 +169,7 @@ var errLeaseLost = errors.New("the lease was lost to another worker")
 
 // alone runs fn under the lease of that name, which is kept alive meanwhile.
 // When it is lost, fn's context ends.
-func (e *Engine) alone(ctx context.Context, name string, fn func(context.Context) error) (holding, error) {
+func (e *Engine) alone(ctx context.Context, name string, fn func(context.Context, store.Lease) error) (holding, error) {
 	// A name of its own for each taking: two workers of one process exclude each
 	// other too.
 	holder := e.holder + "/" + strconv.FormatUint(e.takings.Add(1), 10)
@@ -182,7 +186,7 @@ func (e *Engine) alone(ctx context.Context, name string, fn func(context.Context
 		defer close(stopped)
 		e.keepLease(inner, lease, cancel)
 	}()
-	err = fn(inner)
+	err = fn(inner, lease)
 	cancel(nil)
 	<-stopped
 	// The lease is given back even when we are being stopped.

@@ -39,9 +39,7 @@ func (e *Engine) followUp(ctx context.Context, f *Flow) error {
 
 func (e *Engine) followOne(ctx context.Context, f *Flow, follower connectors.Follower, u store.Upload) error {
 	now := e.now().UTC()
-	outcome, err := follower.Follow(ctx, connectors.Upload{
-		ID: u.ID, As: u.As, Mode: u.Mode, Rows: u.Rows, Bytes: u.Bytes, StartedAt: u.StartedAt, RemoteID: u.RemoteID,
-	})
+	outcome, err := follower.Follow(ctx, remoteUpload(f, u))
 	switch {
 	case err != nil:
 		if ctx.Err() != nil {

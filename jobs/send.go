@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -25,8 +26,10 @@ func (r *run) send(ctx context.Context, b *batch) error {
 	b.upload.Status = store.UploadSending
 	b.upload.StartedAt = e.now().UTC()
 	b.upload.Attempts++
-	if err := e.store.SaveUpload(ctx, b.upload); err != nil {
-		r.giveBack(ctx, b.upload, err)
+	if err := e.store.BeginSending(ctx, b.upload, r.lease); err != nil {
+		if !errors.Is(err, store.ErrNotOurs) {
+			r.giveBack(ctx, b.upload, err)
+		}
 		return err
 	}
 	b.remote.StartedAt = b.upload.StartedAt

@@ -233,9 +233,9 @@ func (e *Engine) flowNeeded(ctx context.Context, f *Flow, st store.FlowState, en
 		return true, nil
 	}
 	// Rows that were released or given back, and uploads that were left open.
-	due, err := e.store.DueDeliveries(ctx, f.Project.ID, f.Spec.ID, f.Spec.Record, -1, 1)
-	if err != nil || len(due) > 0 {
-		return len(due) > 0, err
+	due, err := e.store.HasDue(ctx, f.Project.ID, f.Spec.ID, now)
+	if err != nil || due {
+		return due, err
 	}
 	open, err := e.store.Uploads(ctx, store.UploadFilter{Project: f.Project.ID, Flow: f.Spec.ID, Limit: 1,
 		Statuses: []store.UploadStatus{store.UploadBuilding, store.UploadSending, store.UploadInDoubt}})
@@ -246,11 +246,12 @@ func (e *Engine) flowNeeded(ctx context.Context, f *Flow, st store.FlowState, en
 // nothing else waits for it.
 func (e *Engine) housekeep(ctx context.Context) error {
 	now := e.now()
-	const step = 1000
+	const step = 5000
 	for _, prune := range []func() (int, error){
 		func() (int, error) { return e.store.PruneJournal(ctx, now.Add(-e.opts.KeepJournal), step) },
 		func() (int, error) { return e.store.PruneVersions(ctx, now.Add(-e.opts.KeepJournal), step) },
 		func() (int, error) { return e.store.PruneErrands(ctx, now.Add(-e.opts.KeepJournal)) },
+		func() (int, error) { return e.store.PruneUploadRows(ctx, now.Add(-e.opts.KeepRows), step) },
 		func() (int, error) { return e.store.PruneUploads(ctx, now.Add(-e.opts.KeepUploads), step) },
 		func() (int, error) { return e.store.PruneSessions(ctx, now) },
 		func() (int, error) { return e.store.PruneSnapshots(ctx, now) },

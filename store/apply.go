@@ -18,6 +18,9 @@ var (
 	keyRows     = newBatch("kind text, connection text, id text", 64, 8)
 	recordRows  = newBatch(recordRow, 32, 8)
 	changeRows  = newBatch(recordRow)
+	surplusRows = newBatch("n bigint")
+	contentRows = newBatch("kind text, connection text, id text, seq bigint, updated_at bigint, read_at bigint, hash bytea, data text")
+	versionRows = newBatch("kind text, connection text, id text, replaced_at bigint", 64, 8)
 	touchedRows = newBatch("kind text, connection text, id text, updated_at bigint, read_at bigint")
 )
 
@@ -37,12 +40,22 @@ type version struct {
 	data    []byte
 }
 
-// kept is what decides about a stored record.
+// kept is what decides about a stored record, and what of it is in indexes.
 type kept struct {
 	updated int64
 	read    int64
 	deleted bool
 	hash    []byte
+	created int64
+	links   model.Links
+}
+
+// sameIndexes reports whether the new version stands where the old one does in
+// the indexes of links, of creation and of tombstones.
+func (v *version) sameIndexes(k kept) bool {
+	old := k.links
+	old.VisitID = v.links.VisitID // is in none
+	return v.created == k.created && v.deleted == k.deleted && v.links == old
 }
 
 // newer applies model.Newer to what the database keeps of the times.
@@ -131,7 +144,7 @@ func (db *DB) encode(project string, records []model.Record) ([]version, []Refus
 }
 
 func (v *version) kept() kept {
-	return kept{updated: v.updated, read: v.read, deleted: v.deleted, hash: v.hash}
+	return kept{updated: v.updated, read: v.read, deleted: v.deleted, hash: v.hash, created: v.created, links: v.links}
 }
 
 func encode(r model.Record) (version, error) {
@@ -226,22 +239,34 @@ func (f *feed) apply(ctx context.Context, batch []version) error {
 			}
 		default:
 			f.out.Changed++
-			f.add(w.changed, v)
+			f.change(w, v, k)
 		}
 	}
 	return f.flush(ctx, w)
+}
+
+// change writes a new version and keeps the old one as history.
+func (f *feed) change(w writes, v *version, old kept) {
+	w.history.add(v.key.Kind, v.key.Connection, v.key.ID, v.read)
+	if !v.sameIndexes(old) {
+		f.add(w.changed, v)
+		return
+	}
+	w.content.add(v.key.Kind, v.key.Connection, v.key.ID, f.next(), v.updated, v.read, v.hash, string(v.data))
 }
 
 // writes are what a batch does to the table. What is there and what is not was
 // read under the feed's lock, so nothing needs to be tried.
 type writes struct {
 	fresh   *rows
+	history *rows // what changed, to be kept as it was
 	changed *rows
+	content *rows // changed where no index of links is concerned
 	touched *rows // only read again
 }
 
 func newWrites(n int) writes {
-	return writes{fresh: recordRows.rows(n), changed: changeRows.rows(n), touched: touchedRows.rows(n)}
+	return writes{fresh: recordRows.rows(n), history: versionRows.rows(0), changed: changeRows.rows(0), content: contentRows.rows(0), touched: touchedRows.rows(0)}
 }
 
 func (f *feed) add(r *rows, v *version) {
@@ -258,6 +283,13 @@ func (f *feed) flush(ctx context.Context, w writes) error {
 	if _, err := f.s.execEach(ctx, w.fresh, "INSERT INTO records ("+columns+") SELECT "+columns+" FROM v"); err != nil {
 		return err
 	}
+	if err := f.keepVersions(ctx, w.history); err != nil {
+		return err
+	}
+	if _, err := f.s.execEach(ctx, w.content, `UPDATE records SET seq = v.seq, updated_at = v.updated_at, read_at = v.read_at, hash = v.hash,
+		data = v.data`+itsRow, f.project); err != nil {
+		return err
+	}
 	if _, err := f.s.execEach(ctx, w.changed, `UPDATE records SET seq = v.seq,
 		created_at = v.created_at, updated_at = v.updated_at, read_at = v.read_at, deleted = v.deleted, hash = v.hash,
 		company_id = v.company_id, contact_id = v.contact_id, deal_id = v.deal_id, employee_id = v.employee_id, lead_id = v.lead_id,
@@ -265,6 +297,31 @@ func (f *feed) flush(ctx context.Context, w writes) error {
 		return err
 	}
 	_, err := f.s.execEach(ctx, w.touched, "UPDATE records SET updated_at = v.updated_at, read_at = v.read_at"+itsRow, f.project)
+	return err
+}
+
+// keepVersions copies records that are about to change, and forgets the oldest
+// versions of those that have too many.
+func (f *feed) keepVersions(ctx context.Context, changed *rows) error {
+	if _, err := f.s.execEach(ctx, changed, `INSERT INTO record_versions
+		(project, kind, connection, id, seq, updated_at, read_at, replaced_at, deleted, data)
+		SELECT r.project, r.kind, r.connection, r.id, r.seq, r.updated_at, r.read_at, v.replaced_at, r.deleted, r.data FROM v CROSS JOIN records r
+		WHERE r.project = ? AND r.kind = v.kind AND r.connection = v.connection AND r.id = v.id`, f.project); err != nil {
+		return err
+	}
+	surplus := surplusRows.rows(0)
+	if err := f.s.queryEach(ctx, changed, func(rows *sql.Rows) error {
+		var number int64
+		err := rows.Scan(&number)
+		surplus.add(number)
+		return err
+	}, `SELECT h.n FROM v CROSS JOIN record_versions h
+		WHERE h.project = ? AND h.kind = v.kind AND h.connection = v.connection AND h.id = v.id
+		AND h.seq <= (SELECT o.seq FROM record_versions o WHERE o.project = ? AND o.kind = v.kind AND o.connection = v.connection AND o.id = v.id
+			ORDER BY o.seq DESC LIMIT 1 OFFSET ?)`, f.project, f.project, maxVersions); err != nil {
+		return err
+	}
+	_, err := f.s.execEach(ctx, surplus, "DELETE FROM record_versions USING v WHERE record_versions.n = v.n")
 	return err
 }
 
@@ -278,12 +335,14 @@ func (f *feed) stored(ctx context.Context, batch []version) (map[model.Key]kept,
 	err := f.s.queryEach(ctx, keys, func(rows *sql.Rows) error {
 		var key model.Key
 		var k kept
-		if err := rows.Scan(&key.Kind, &key.Connection, &key.ID, &k.updated, &k.read, &k.deleted, &k.hash); err != nil {
+		if err := rows.Scan(&key.Kind, &key.Connection, &key.ID, &k.updated, &k.read, &k.deleted, &k.hash, &k.created,
+			&k.links.CompanyID, &k.links.ContactID, &k.links.DealID, &k.links.EmployeeID, &k.links.LeadID); err != nil {
 			return err
 		}
 		out[key] = k
 		return nil
-	}, `SELECT r.kind, r.connection, r.id, r.updated_at, r.read_at, r.deleted, r.hash FROM v CROSS JOIN records r
+	}, `SELECT r.kind, r.connection, r.id, r.updated_at, r.read_at, r.deleted, r.hash, r.created_at,
+		r.company_id, r.contact_id, r.deal_id, r.employee_id, r.lead_id FROM v CROSS JOIN records r
 		WHERE r.project = ? AND r.kind = v.kind AND r.connection = v.connection AND r.id = v.id`, f.project)
 	return out, err
 }
@@ -326,7 +385,7 @@ func (f *feed) bury(ctx context.Context, connection string, refs []model.Ref, re
 			f.out.Changed++
 			*v = old
 			v.read, v.deleted, v.hash = read, true, contentHash(old.data, true)
-			f.add(w.changed, v)
+			f.change(w, v, old.kept())
 		}
 	}
 	return f.flush(ctx, w)

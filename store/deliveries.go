@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -16,39 +18,47 @@ import (
 )
 
 var (
-	verdictRows = newBatch("connection text, id text, row_key text, seq bigint, state bigint, needs text, cause text, error text")
+	verdictRows = newBatch("number bigint, row_key text, seq bigint, state bigint, needs text, cause text, error text")
+	holdRows    = newBatch("number bigint, hold_until bigint")
 	rowKeyRows  = newBatch("row_key text", 64, 8)
+	recordIDs   = newBatch("connection text, id text", 64, 8)
 )
 
-const deliveryColumns = "d.project, d.flow, d.connection, d.kind, d.id, d.row_key, d.wanted_seq, d.done_seq, d.state, d.hash, d.needs," +
-	" d.upload_id, d.remote_id, d.cause, d.error, d.attempts, d.sent_at, d.updated_at"
+const deliveryColumns = "d.number, d.project, d.flow, d.connection, d.kind, d.id, d.row_key, d.wanted_seq, d.done_seq, d.state, d.hash, d.needs," +
+	" d.hold_until, CASE WHEN d.asked > 0 THEN 1 ELSE 0 END, d.upload_id, d.remote_id, d.cause, d.error, d.attempts, d.sent_at, d.updated_at"
 
 func (d *Delivery) dest() []any {
-	return []any{&d.Project, &d.Flow, &d.Connection, &d.Kind, &d.ID, &d.RowKey, &d.WantedSeq, &d.DoneSeq, &d.State, &d.Hash, &d.Needs,
-		&d.UploadID, &d.RemoteID, &d.Cause, &d.Error, &d.Attempts, timeAt{&d.SentAt}, timeAt{&d.UpdatedAt}}
+	return []any{&d.Number, &d.Project, &d.Flow, &d.Connection, &d.Kind, &d.ID, &d.RowKey, &d.WantedSeq, &d.DoneSeq, &d.State, &d.Hash, &d.Needs,
+		timeAt{&d.HoldUntil}, &d.Asked, &d.UploadID, &d.RemoteID, &d.Cause, &d.Error, &d.Attempts, timeAt{&d.SentAt}, timeAt{&d.UpdatedAt}}
 }
 
-// dueRecord are the columns of a delivery's record that the delivery lacks.
-const dueRecord = ", r.seq, r.read_at, r.deleted, r.data"
+// dueColumns are what a run needs to know of a due row and of its record. There
+// are many of them: each column counts.
+const dueColumns = "d.number, d.connection, d.id, d.row_key, d.wanted_seq, d.state, d.hash, CASE WHEN d.asked > 0 THEN 1 ELSE 0 END, d.sent_at," +
+	" r.seq, r.read_at, r.deleted, r.data"
 
 // dues reads deliveries with their records.
 type dues struct {
-	due []Due
-	raw []stored
+	project string
+	flow    string
+	due     []Due
+	raw     []stored
 }
 
-func (d *dues) scan(rows *sql.Rows, more func(*Due) []any) error {
-	var due Due
-	var r stored
-	dest := append(due.dest(), &r.seq, timeAt{&r.read}, &r.deleted, &r.data)
+// scan reads dueColumns, the kind being known, and what more names.
+func (d *dues) scan(rows *sql.Rows, kind model.Kind, more func(*Due) []any) error {
+	d.due, d.raw = append(d.due, Due{}), append(d.raw, stored{})
+	due, r := &d.due[len(d.due)-1], &d.raw[len(d.raw)-1]
+	due.Project, due.Flow, due.Kind = d.project, d.flow, kind
+	dest := []any{&due.Number, &due.Connection, &due.ID, &due.RowKey, &due.WantedSeq, &due.State, &due.Hash, &due.Asked, timeAt{&due.SentAt},
+		&r.seq, timeAt{&r.read}, &r.deleted, &r.data}
 	if more != nil {
-		dest = append(dest, more(&due)...)
+		dest = append(dest, more(due)...)
 	}
 	if err := rows.Scan(dest...); err != nil {
 		return err
 	}
 	r.key = model.Key{Connection: due.Connection, Kind: due.Kind, ID: due.ID}
-	d.due, d.raw = append(d.due, due), append(d.raw, r)
 	return nil
 }
 
@@ -83,53 +93,139 @@ func (d *dues) decode(log *zap.Logger) []Due {
 	return slices.DeleteFunc(d.due, func(due Due) bool { return due.Record == nil })
 }
 
-// DueDeliveries gives the flow's rows that are due, with their records, by
-// WantedSeq, beginning behind after. Rows with the same WantedSeq come together,
-// so there may be more than limit, and WantedSeq of the last one is where to go
-// on. Index: deliveries_due.
+// DueDeliveries gives the flow's rows that are due and not held, with their
+// records, by WantedSeq, beginning behind after. Rows with the same WantedSeq
+// come together, so there may be more than limit, and WantedSeq of the last one
+// is where to go on. Rows in open uploads are still due: a run settles those
+// uploads before it looks. Index: deliveries_due.
 func (db *DB) DueDeliveries(ctx context.Context, project, flow string, kind model.Kind, after int64, limit int) ([]Due, error) {
 	limit = max(limit, 1)
-	var out dues
+	out := dues{project: project, flow: flow}
 	err := db.read("read the due rows of flow "+flow, func(s *session) error {
-		return s.query(ctx, func(rows *sql.Rows) error { return out.scan(rows, nil) },
-			"SELECT "+deliveryColumns+dueRecord+` FROM deliveries d
+		return s.query(ctx, func(rows *sql.Rows) error { return out.scan(rows, kind, nil) },
+			"SELECT "+dueColumns+` FROM deliveries d
 			CROSS JOIN records r
-			WHERE d.project = ? AND d.flow = ? AND d.kind = ? AND d.wanted_seq > d.done_seq AND d.state <> 2
+			WHERE d.project = ? AND d.flow = ? AND d.kind = ? AND d.wanted_seq > d.done_seq AND d.hold_until = 0
 			AND d.wanted_seq > ? AND d.wanted_seq <= COALESCE((SELECT wanted_seq FROM deliveries
-				WHERE project = ? AND flow = ? AND kind = ? AND wanted_seq > done_seq AND state <> 2 AND wanted_seq > ?
+				WHERE project = ? AND flow = ? AND wanted_seq > done_seq AND hold_until = 0 AND wanted_seq > ?
 				ORDER BY wanted_seq LIMIT 1 OFFSET ?), ?)
 			AND r.project = d.project AND r.kind = d.kind AND r.connection = d.connection AND r.id = d.id
 			ORDER BY d.wanted_seq`,
-			project, flow, kind, after, project, flow, kind, after, limit-1, int64(1)<<62)
+			project, flow, kind, after, project, flow, after, limit-1, int64(1)<<62)
 	})
 	return out.decode(db.log), err
 }
 
+// HasDue tells whether the flow has rows that are due, or held only until now.
+// Indexes: deliveries_due, deliveries_held.
+func (db *DB) HasDue(ctx context.Context, project, flow string, now time.Time) (bool, error) {
+	n := 0
+	err := db.read("look for due rows of flow "+flow, func(s *session) error {
+		return s.get(ctx, []any{&n}, `SELECT COUNT(*) FROM (
+			SELECT number FROM (SELECT number FROM deliveries WHERE project = ? AND flow = ? AND wanted_seq > 0
+				AND wanted_seq > done_seq AND hold_until = 0 LIMIT 1) AS due
+			UNION ALL
+			SELECT number FROM (SELECT number FROM deliveries WHERE project = ? AND flow = ? AND hold_until > 0
+				AND hold_until <= ? LIMIT 1) AS held) AS found`, project, flow, project, flow, now)
+	})
+	return n > 0, err
+}
+
+// ReleaseHeld lets rows be looked at that were held until now; a zero time
+// releases all. Index: deliveries_held.
+func (db *DB) ReleaseHeld(ctx context.Context, project, flow string, now time.Time) (int, error) {
+	until := int64(1) << 62
+	if !now.IsZero() {
+		until = micros(now)
+	}
+	held, released := 0, 0
+	const which = " FROM deliveries WHERE project = ? AND flow = ? AND hold_until > 0 AND hold_until <= ?"
+	err := db.read("look for held rows of flow "+flow, func(s *session) error {
+		return s.get(ctx, []any{&held}, "SELECT COUNT(*)"+which, project, flow, until)
+	})
+	if err != nil || held == 0 {
+		return 0, err
+	}
+	err = db.write(ctx, "release held rows of flow "+flow, func(s *session) (err error) {
+		released, err = s.exec(ctx, "UPDATE deliveries SET hold_until = 0 WHERE number IN (SELECT number"+which+")", project, flow, until)
+		return err
+	})
+	return released, err
+}
+
 // SettleDue stores verdicts about due rows that are not sent. A change that came
-// after Verdict.Seq leaves the row due. Rows in an open upload are not touched,
-// and neither are rows said to be sent already whose memory of that is gone. Who
-// finds a row waiting for another one must look at RowStates once more
+// after Verdict.Seq leaves the row due. Rows said to be sent already whose memory
+// of that is gone are not touched, and a row that an operator asked for is not
+// held. Who finds a row waiting for another one must look at RowStates once more
 // afterwards: the other may have been accepted meanwhile. Index: primary key.
 func (db *DB) SettleDue(ctx context.Context, project, flow string, verdicts []Verdict) error {
 	if len(verdicts) == 0 {
 		return nil
 	}
-	r := verdictRows.rows(len(verdicts))
-	for _, v := range verdicts {
-		r.add(v.Connection, v.ID, v.RowKey, v.Seq, v.State, v.Needs, v.Cause, v.Error)
-	}
 	return db.write(ctx, fmt.Sprintf("settle %d rows of flow %s", len(verdicts), flow), func(s *session) error {
-		_, err := s.execEach(ctx, r, `UPDATE deliveries SET done_seq = v.seq, state = v.state, needs = v.needs, cause = v.cause, error = v.error,
+		numbers, err := s.numbers(ctx, project, flow, len(verdicts), func(i int) (int64, string, string) {
+			return verdicts[i].Number, verdicts[i].Connection, verdicts[i].ID
+		})
+		if err != nil {
+			return err
+		}
+		settled, held := verdictRows.rows(len(verdicts)), holdRows.rows(0)
+		for i, v := range verdicts {
+			if !v.HoldUntil.IsZero() {
+				held.add(numbers[i], v.HoldUntil)
+				continue
+			}
+			settled.add(numbers[i], v.RowKey, v.Seq, v.State, v.Needs, v.Cause, v.Error)
+		}
+		if _, err := s.execEach(ctx, held, `UPDATE deliveries SET hold_until = v.hold_until, updated_at = ?
+			FROM v WHERE deliveries.number = v.number AND deliveries.asked = 0`, s.now); err != nil {
+			return err
+		}
+		_, err = s.execEach(ctx, settled, `UPDATE deliveries SET done_seq = v.seq, state = v.state, needs = v.needs, cause = v.cause, error = v.error,
 			row_key = CASE WHEN v.row_key = '' THEN deliveries.row_key ELSE v.row_key END,
-			attempts = CASE WHEN v.state = 4 THEN deliveries.attempts + 1 ELSE 0 END, updated_at = ?
-			FROM v WHERE deliveries.project = ? AND deliveries.flow = ? AND deliveries.connection = v.connection AND deliveries.id = v.id
-			AND deliveries.state <> 2 AND (v.state <> 1 OR deliveries.hash IS NOT NULL)`, s.now, project, flow)
+			attempts = CASE WHEN v.state = 4 THEN deliveries.attempts + 1 ELSE 0 END,
+			asked = CASE WHEN v.state = 5 THEN deliveries.asked ELSE 0 END, updated_at = ?
+			FROM v WHERE deliveries.number = v.number AND (v.state <> 1 OR deliveries.hash IS NOT NULL)`, s.now)
 		return err
 	})
 }
 
-// Deliveries lists rows by (flow, connection, id). Indexes: primary key,
-// deliveries_state, deliveries_refused, deliveries_row, deliveries_upload.
+// numbers gives the numbers of n rows of a flow; 0 for one that is not there.
+// Those that the caller does not know are found by their records. Index:
+// deliveries_key.
+func (s *session) numbers(ctx context.Context, project, flow string, n int, row func(int) (number int64, connection, id string)) ([]int64, error) {
+	out := make([]int64, n)
+	unknown := recordIDs.rows(0)
+	for i := range out {
+		number, connection, id := row(i)
+		if out[i] = number; number == 0 {
+			unknown.add(connection, id)
+		}
+	}
+	if unknown.len() == 0 {
+		return out, nil
+	}
+	found := map[[2]string]int64{}
+	err := s.queryEach(ctx, unknown, func(rows *sql.Rows) error {
+		var number int64
+		var key [2]string
+		err := rows.Scan(&number, &key[0], &key[1])
+		found[key] = number
+		return err
+	}, `SELECT d.number, d.connection, d.id FROM v CROSS JOIN deliveries d
+		WHERE d.project = ? AND d.flow = ? AND d.connection = v.connection AND d.id = v.id`, project, flow)
+	for i := range out {
+		if number, connection, id := row(i); number == 0 {
+			out[i] = found[[2]string{clean(connection), clean(id)}]
+		}
+	}
+	return out, err
+}
+
+// Deliveries lists rows by (flow, connection, id), and those of one upload in
+// their order there. Rows of open uploads have the state sending. Indexes:
+// deliveries_key, deliveries_aside, deliveries_refused, deliveries_row, primary
+// key of upload_rows.
 func (db *DB) Deliveries(ctx context.Context, f DeliveryFilter) ([]Delivery, error) {
 	var out []Delivery
 	err := db.read("list deliveries", func(s *session) error {
@@ -137,23 +233,76 @@ func (db *DB) Deliveries(ctx context.Context, f DeliveryFilter) ([]Delivery, err
 		if err != nil {
 			return err
 		}
-		if f.AfterID.ID != "" {
+		query := "SELECT " + deliveryColumns + " FROM deliveries d"
+		order := " ORDER BY d.flow, d.connection, d.id LIMIT ?"
+		switch {
+		case f.UploadID > 0:
+			after, err := s.positionOf(ctx, f)
+			if err != nil {
+				return err
+			}
+			query = "SELECT " + deliveryColumns + " FROM upload_rows u CROSS JOIN deliveries d"
+			w.and("u.upload_id = ? AND u.position > ? AND d.number = u.delivery", f.UploadID, after)
+			order = " ORDER BY u.position LIMIT ?"
+		case len(f.RowKeys) > 0:
+			// Few rows: sorting them is better than finding them in this order.
+			order = " ORDER BY d.flow || '', d.connection || '', d.id || '' LIMIT ?"
+		}
+		if f.AfterID.ID != "" && f.UploadID == 0 {
 			if f.Flow != "" {
 				w.and("(d.connection, d.id) > (?, ?)", f.AfterID.Connection, f.AfterID.ID)
 			} else {
 				w.and("(d.flow, d.connection, d.id) > (?, ?, ?)", f.AfterFlow, f.AfterID.Connection, f.AfterID.ID)
 			}
 		}
-		order := " ORDER BY d.flow, d.connection, d.id LIMIT ?"
-		if f.UploadID > 0 || len(f.RowKeys) > 0 {
-			// Few rows: sorting them is better than finding them in this order.
-			order = " ORDER BY d.flow || '', d.connection || '', d.id || '' LIMIT ?"
-		}
 		out, err = list(ctx, s, func(rows *sql.Rows, d *Delivery) error { return rows.Scan(d.dest()...) },
-			"SELECT "+deliveryColumns+" FROM deliveries d"+w.String()+order, append(w.args, unbounded(f.Limit))...)
-		return err
+			query+w.String()+order, append(w.args, unbounded(f.Limit))...)
+		if err != nil {
+			return err
+		}
+		return s.markSending(ctx, f.Project, out)
 	})
 	return out, err
+}
+
+// positionOf gives the place in the upload of the row that a page begins behind.
+func (s *session) positionOf(ctx context.Context, f DeliveryFilter) (int, error) {
+	position := -1
+	if f.AfterID.ID == "" {
+		return position, nil
+	}
+	err := s.get(ctx, []any{&position}, `SELECT COALESCE(MAX(u.position), -1) FROM upload_rows u
+		WHERE u.upload_id = ? AND u.delivery IN (SELECT number FROM deliveries WHERE project = ? AND connection = ? AND id = ?
+			AND flow = (SELECT flow FROM uploads WHERE id = ?))`, f.UploadID, f.Project, f.AfterID.Connection, f.AfterID.ID, f.UploadID)
+	return position, err
+}
+
+// inOpenUploads selects the numbers of a project's rows that are on their way.
+const inOpenUploads = `SELECT u.delivery FROM uploads o CROSS JOIN upload_rows u
+	WHERE o.` + uploadOpen + ` AND o.status <> 'processing' AND o.project || '' = ? AND u.upload_id = o.id`
+
+// markSending gives rows of open uploads their state. It reads through the rows
+// of those uploads, if there are any.
+func (s *session) markSending(ctx context.Context, project string, out []Delivery) error {
+	if len(out) == 0 {
+		return nil
+	}
+	at := make(map[int64]int, len(out))
+	first, last := out[0].Number, out[0].Number
+	for i := range out {
+		at[out[i].Number] = i
+		first, last = min(first, out[i].Number), max(last, out[i].Number)
+	}
+	return s.query(ctx, func(rows *sql.Rows) error {
+		var number int64
+		if err := rows.Scan(&number); err != nil {
+			return err
+		}
+		if i, ok := at[number]; ok {
+			out[i].State = DeliverySending
+		}
+		return nil
+	}, inOpenUploads+" AND u.delivery >= ? AND u.delivery <= ?", project, first, last)
 }
 
 // matching renders a filter.
@@ -187,14 +336,14 @@ func (s *session) matching(ctx context.Context, f DeliveryFilter) (*where, error
 func (f DeliveryFilter) where() *where {
 	w := new(where)
 	if f.UploadID > 0 {
-		w.and("d.upload_id = ? AND d.upload_id > 0 AND d.project || '' = ?", f.UploadID, f.Project)
+		w.and("d.project || '' = ?", f.Project)
 	} else {
 		w.and("d.project = ?", f.Project)
 	}
 	if f.Flow != "" {
 		w.and("d.flow = ?", f.Flow)
 	}
-	numbers(w, "d.state", f.States)
+	f.states(w)
 	if f.Cause != "" {
 		w.and("d.cause = ?", f.Cause)
 	}
@@ -213,7 +362,27 @@ func (f DeliveryFilter) where() *where {
 	return w
 }
 
-// RowStates tells what is known of rows of any of the flows by their keys. Where
+// states selects by state, of which sending is not stored.
+func (f DeliveryFilter) states(w *where) {
+	kept := slices.DeleteFunc(slices.Clone(f.States), func(s DeliveryState) bool { return s == DeliverySending })
+	aside := !slices.ContainsFunc(kept, func(s DeliveryState) bool { return s <= DeliverySending })
+	switch {
+	case len(kept) < len(f.States) && len(kept) == 0:
+		w.and("d.number IN ("+inOpenUploads+")", f.Project)
+	case len(kept) < len(f.States):
+		either := new(where)
+		numbers(either, "d.state", kept)
+		w.and("("+strings.TrimPrefix(either.String(), " WHERE ")+" OR d.number IN ("+inOpenUploads+"))", f.Project)
+	default:
+		numbers(w, "d.state", kept)
+		if len(kept) > 0 && aside && !slices.Equal(kept, []DeliveryState{DeliveryRefused}) {
+			w.and("d.state > 2") // the condition of deliveries_aside; the refused have an index of their own
+		}
+	}
+}
+
+// RowStates tells what is known of rows of any of the flows by their keys: what
+// was last settled about them, whether or not they are on their way now. Where
 // several flows have a row, the one that was accepted counts. Index:
 // deliveries_row.
 func (db *DB) RowStates(ctx context.Context, project string, flows, rowKeys []string) (map[string]RowState, error) {
@@ -264,31 +433,38 @@ func (db *DB) ReleaseWaiting(ctx context.Context, project string, flows, rowKeys
 }
 
 // ReleaseWaitingFor makes rows of the flows due that wait for a row which the
-// upload brought to the destination. Indexes: deliveries_upload,
-// deliveries_needs.
+// upload brought to the destination. Indexes: deliveries_needs, primary key of
+// upload_rows.
 func (db *DB) ReleaseWaitingFor(ctx context.Context, uploadID int64, flows []string) (int, error) {
 	released := 0
 	if len(flows) == 0 {
 		return 0, nil
 	}
-	err := db.write(ctx, fmt.Sprintf("release rows that wait for upload %d", uploadID), func(s *session) (err error) {
-		released, err = s.exec(ctx, again+` WHERE project = (SELECT project FROM uploads WHERE id = ?) AND flow IN LIST(?) AND state = 5
-			AND needs IN (SELECT b.row_key FROM deliveries b WHERE b.upload_id = ? AND b.upload_id > 0 AND b.state = 1 AND b.row_key <> '')`,
+	err := db.write(ctx, fmt.Sprintf("release rows that wait for upload %d", uploadID), func(s *session) error {
+		// Mostly nothing waits: then its rows need not be looked through.
+		waiting := 0
+		const waits = " WHERE project = (SELECT project FROM uploads WHERE id = ?) AND flow IN LIST(?) AND state = 5"
+		err := s.get(ctx, []any{&waiting}, "SELECT COUNT(*) FROM (SELECT number FROM deliveries"+waits+" LIMIT 1) AS waiting", uploadID, texts(flows))
+		if err != nil || waiting == 0 {
+			return err
+		}
+		released, err = s.exec(ctx, again+waits+` AND needs IN (SELECT u.row_key FROM upload_rows u CROSS JOIN uploads o
+			WHERE u.upload_id = ? AND u.refused = 0 AND u.row_key <> '' AND o.id = u.upload_id AND o.status IN ('accepted', 'processing'))`,
 			s.now, uploadID, texts(flows), uploadID)
 		return err
 	})
 	return released, err
 }
 
-// Resend makes matching rows due again and says how many they are; a dry run
-// only counts. Forget also drops the memory of what was sent, so that unchanged
-// rows go too. Rows in an open upload become due when it is settled. The
+// Resend makes matching rows due again, held ones too, and says how many they
+// are; a dry run only counts. Forget also drops the memory of what was sent, so
+// that unchanged rows go too, those of open uploads once more after that. The
 // filter's paging is not looked at.
 func (db *DB) Resend(ctx context.Context, f DeliveryFilter, forget, dryRun bool) (int, error) {
 	count := 0
 	if dryRun {
 		err := db.read("count rows to send again", func(s *session) error {
-			w, err := s.matching(ctx, f)
+			w, err := s.resending(ctx, f)
 			if err != nil {
 				return err
 			}
@@ -296,14 +472,14 @@ func (db *DB) Resend(ctx context.Context, f DeliveryFilter, forget, dryRun bool)
 		})
 		return count, err
 	}
-	set := `done_seq = 0, pending_seq = 0, needs = '', cause = '', error = '', attempts = 0, updated_at = ?,
-		state = CASE WHEN d.state = 2 THEN 2 WHEN d.hash IS NULL THEN 0 ELSE 1 END`
+	set := `done_seq = 0, needs = '', cause = '', error = '', attempts = 0, hold_until = 0, updated_at = ?,
+		asked = 1, state = CASE WHEN d.hash IS NULL THEN 0 ELSE 1 END`
 	if forget {
-		set = `done_seq = 0, pending_seq = 0, needs = '', cause = '', error = '', attempts = 0, updated_at = ?,
-			hash = NULL, pending_hash = NULL, state = CASE WHEN d.state = 2 THEN 2 ELSE 0 END`
+		set = `done_seq = 0, needs = '', cause = '', error = '', attempts = 0, hold_until = 0, updated_at = ?,
+			asked = (SELECT COALESCE(MAX(id), 0) + 1 FROM uploads), hash = NULL, state = 0`
 	}
 	err := db.write(ctx, "send rows again", func(s *session) error {
-		w, err := s.matching(ctx, f)
+		w, err := s.resending(ctx, f)
 		if err != nil {
 			return err
 		}
@@ -311,4 +487,12 @@ func (db *DB) Resend(ctx context.Context, f DeliveryFilter, forget, dryRun bool)
 		return err
 	})
 	return count, err
+}
+
+func (s *session) resending(ctx context.Context, f DeliveryFilter) (*where, error) {
+	w, err := s.matching(ctx, f)
+	if err == nil && f.UploadID > 0 {
+		w.and("d.number IN (SELECT delivery FROM upload_rows WHERE upload_id = ?)", f.UploadID)
+	}
+	return w, err
 }

@@ -66,17 +66,18 @@ func (db *DB) AskFlow(ctx context.Context, project, flow string) error {
 }
 
 // RestartFlow sets the cursor back to the feed's beginning, because the flow's
-// settings changed. Rows that the destination has are remembered, so those that
-// come out the same are not sent again.
+// settings changed: FanOut makes every row due once more on its way. Rows that
+// the destination has are remembered, so those that come out the same are not
+// sent again.
 func (db *DB) RestartFlow(ctx context.Context, project, flow, fingerprint string) error {
 	return db.write(ctx, "restart flow "+flow, func(s *session) error {
-		if _, err := s.exec(ctx, `INSERT INTO flows (project, flow, cursor, fingerprint) VALUES (?, ?, 0, ?)
-			ON CONFLICT (project, flow) DO UPDATE SET cursor = 0, fingerprint = excluded.fingerprint`,
-			project, flow, fingerprint); err != nil {
+		end, err := s.feedEnd(ctx, project)
+		if err != nil {
 			return err
 		}
-		// Rows in an open upload become due when it is settled.
-		_, err := s.exec(ctx, "UPDATE deliveries SET done_seq = 0, pending_seq = 0 WHERE project = ? AND flow = ?", project, flow)
+		_, err = s.exec(ctx, `INSERT INTO flows (project, flow, cursor, again_to, fingerprint) VALUES (?, ?, 0, ?, ?)
+			ON CONFLICT (project, flow) DO UPDATE SET cursor = 0, again_to = excluded.again_to, fingerprint = excluded.fingerprint`,
+			project, flow, end, fingerprint)
 		return err
 	})
 }
@@ -99,102 +100,143 @@ func (db *DB) FanOut(ctx context.Context, f FanOut) (due int, err error) {
 				"take in changes of flow %s: records are not related by %q", f.Flow, relation.Link)
 		}
 	}
-	var from, to int64
+	var step feedStep
 	err = db.write(ctx, "take in changes of flow "+f.Flow, func(s *session) (err error) {
 		due = 0
-		from, to, err = s.lockFlow(ctx, f)
-		if err != nil || to <= from {
+		step, err = s.lockFlow(ctx, f)
+		if err != nil || step.to <= step.from {
 			return err
 		}
-		n, err := s.fanOwn(ctx, f, from, to)
-		if err != nil {
+		// Rows are never deleted and numbers only grow, so the new ones can be told.
+		var last int64
+		if err = s.get(ctx, []any{&last}, "SELECT COALESCE(MAX(number), 0) FROM deliveries"); err != nil {
 			return err
 		}
-		due = n
+		if due, err = s.fanOwn(ctx, f, step); err != nil {
+			return err
+		}
 		for _, relation := range f.Related {
-			if n, err = s.fanRelated(ctx, f, relation, from, to); err != nil {
+			n, err := s.fanRelated(ctx, f, relation, step)
+			if err != nil {
 				return err
 			}
 			due += n
 		}
-		_, err = s.exec(ctx, "UPDATE flows SET cursor = ? WHERE project = ? AND flow = ?", to, f.Project, f.Flow)
+		_, err = s.exec(ctx, `UPDATE flows SET cursor = ?, row_count = row_count +
+			(SELECT COUNT(*) FROM deliveries d WHERE d.number > ? AND d.project || '' = ? AND d.flow || '' = ?)
+			WHERE project = ? AND flow = ?`, step.to, last, f.Project, f.Flow, f.Project, f.Flow)
 		return err
 	})
 	if err == nil {
-		db.grown(ctx, "deliveries", from, to)
+		db.grown(ctx, "deliveries", step.from, step.to)
 	}
 	return due, err
 }
 
-// lockFlow gives the range of changes to take in: after from, up to to.
-func (s *session) lockFlow(ctx context.Context, f FanOut) (from, to int64, err error) {
+// feedStep is the range of changes to take in: after from, up to to. Again says
+// that rows are to be looked at which are settled for these changes.
+type feedStep struct {
+	from, to int64
+	again    bool
+}
+
+func (s *session) lockFlow(ctx context.Context, f FanOut) (feedStep, error) {
 	if _, err := s.exec(ctx, "INSERT INTO flows (project, flow) VALUES (?, ?) ON CONFLICT DO NOTHING", f.Project, f.Flow); err != nil {
-		return 0, 0, err
+		return feedStep{}, err
 	}
-	if err := s.get(ctx, []any{&from}, "SELECT cursor FROM flows WHERE project = ? AND flow = ? FOR UPDATE", f.Project, f.Flow); err != nil {
-		return 0, 0, err
+	var step feedStep
+	var againTo int64
+	err := s.get(ctx, []any{&step.from, &againTo}, "SELECT cursor, again_to FROM flows WHERE project = ? AND flow = ? FOR UPDATE", f.Project, f.Flow)
+	if err != nil {
+		return feedStep{}, err
 	}
 	// Beyond the end there may be numbers that are given out but not yet visible.
 	end, err := s.feedEnd(ctx, f.Project)
-	return from, min(f.To, end), err
+	step.to, step.again = min(f.To, end), step.from < againTo
+	return step, err
 }
 
 // A row that another kind of record had is a new row.
-const becomeDue = ` ON CONFLICT (project, flow, connection, id) DO UPDATE SET wanted_seq = excluded.wanted_seq, updated_at = excluded.updated_at,
+const (
+	becomeDue = ` ON CONFLICT (project, flow, connection, id) DO UPDATE SET wanted_seq = excluded.wanted_seq, updated_at = excluded.updated_at,
 	kind = excluded.kind,
 	done_seq = CASE WHEN deliveries.kind = excluded.kind THEN deliveries.done_seq ELSE 0 END,
 	hash = CASE WHEN deliveries.kind = excluded.kind THEN deliveries.hash ELSE NULL END
 	WHERE excluded.wanted_seq > deliveries.wanted_seq OR excluded.kind <> deliveries.kind`
+	// The same for a flow that was restarted.
+	becomeDueAgain = ` ON CONFLICT (project, flow, connection, id) DO UPDATE SET
+	wanted_seq = CASE WHEN deliveries.kind = excluded.kind THEN GREATEST(deliveries.wanted_seq, excluded.wanted_seq) ELSE excluded.wanted_seq END,
+	updated_at = excluded.updated_at, kind = excluded.kind, done_seq = 0,
+	hash = CASE WHEN deliveries.kind = excluded.kind THEN deliveries.hash ELSE NULL END`
+)
 
-func (s *session) fanOwn(ctx context.Context, f FanOut, from, to int64) (int, error) {
+func (step feedStep) becomeDue() string {
+	if step.again {
+		return becomeDueAgain
+	}
+	return becomeDue
+}
+
+func (s *session) fanOwn(ctx context.Context, f FanOut, step feedStep) (int, error) {
 	return s.exec(ctx, `INSERT INTO deliveries (project, flow, connection, id, kind, wanted_seq, updated_at)
 		SELECT r.project, CAST(? AS TEXT), r.connection, r.id, r.kind, r.seq, CAST(? AS BIGINT) FROM records r
-		WHERE r.project = ? AND r.seq > ? AND r.seq <= ? AND r.kind = ? AND r.connection IN LIST(?) ORDER BY r.seq`+becomeDue,
-		f.Flow, s.now, f.Project, from, to, f.Kind, texts(f.Connections))
+		WHERE r.project = ? AND r.seq > ? AND r.seq <= ? AND r.kind = ? AND r.connection IN LIST(?) ORDER BY r.seq`+step.becomeDue(),
+		f.Flow, s.now, f.Project, step.from, step.to, f.Kind, texts(f.Connections))
 }
 
 // fanRelated leaves out rows that changed themselves: fanOwn took those.
-func (s *session) fanRelated(ctx context.Context, f FanOut, rel Relation, from, to int64) (int, error) {
+func (s *session) fanRelated(ctx context.Context, f FanOut, rel Relation, step feedStep) (int, error) {
 	link := links[rel.Link]
 	return s.exec(ctx, fmt.Sprintf(`INSERT INTO deliveries (project, flow, connection, id, kind, wanted_seq, updated_at)
 		SELECT r.project, CAST(? AS TEXT), r.connection, r.id, r.kind, MAX(c.seq), CAST(? AS BIGINT) FROM records c CROSS JOIN records r
 		WHERE c.project = ? AND c.seq > ? AND c.seq <= ? AND c.kind = ? AND c.connection IN LIST(?)
 		AND r.project = ? AND r.connection = c.connection AND r.%[1]s = c.id AND r.%[1]s <> '' AND r.kind = ?
-		AND (r.seq <= ? OR r.seq > ?) GROUP BY r.project, r.connection, r.id, r.kind`, link)+becomeDue,
-		f.Flow, s.now, f.Project, from, to, rel.Kind, texts(f.Connections), f.Project, f.Kind, from, to)
+		AND (r.seq <= ? OR r.seq > ?) GROUP BY r.project, r.connection, r.id, r.kind`, link)+step.becomeDue(),
+		f.Flow, s.now, f.Project, step.from, step.to, rel.Kind, texts(f.Connections), f.Project, f.Kind, step.from, step.to)
 }
 
-// FlowCounts counts a flow's rows. It reads through indexes of the flow:
-// deliveries_state, deliveries_due.
+// FlowCounts counts a flow's rows. It reads through indexes that hold what is
+// not simply sent: deliveries_due, deliveries_held, deliveries_aside.
 func (db *DB) FlowCounts(ctx context.Context, project, flow string) (FlowCounts, error) {
 	var out FlowCounts
 	err := db.read("count the rows of flow "+flow, func(s *session) error {
-		if err := s.get(ctx, []any{&out.Due, &out.Behind}, `SELECT
-			(SELECT COUNT(*) FROM deliveries WHERE project = ? AND flow = ? AND wanted_seq > 0 AND wanted_seq > done_seq AND state <> 2),
-			COALESCE((SELECT seq FROM feeds WHERE project = ?), 0) - COALESCE((SELECT cursor FROM flows WHERE project = ? AND flow = ?), 0)`,
-			project, flow, project, project, flow); err != nil {
-			return err
+		var all, due, newDue, newHeld int
+		err := s.get(ctx, []any{&all, &out.Behind, &out.Sending}, `SELECT
+			COALESCE((SELECT row_count FROM flows WHERE project = ? AND flow = ?), 0),
+			COALESCE((SELECT seq FROM feeds WHERE project = ?), 0) - COALESCE((SELECT cursor FROM flows WHERE project = ? AND flow = ?), 0),
+			COALESCE((SELECT CAST(SUM(row_count) AS BIGINT) FROM uploads WHERE `+uploadOpen+` AND status <> 'processing'
+				AND project || '' = ? AND flow || '' = ?), 0)`, project, flow, project, project, flow, project, flow)
+		const counted = "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN state = 0 THEN 1 ELSE 0 END), 0) AS BIGINT) FROM deliveries WHERE project = ? AND flow = ?"
+		if err == nil {
+			err = s.get(ctx, []any{&due, &newDue}, counted+" AND wanted_seq > 0 AND wanted_seq > done_seq AND hold_until = 0", project, flow)
 		}
-		return s.query(ctx, func(rows *sql.Rows) error {
-			var state DeliveryState
-			var n int
-			if err := rows.Scan(&state, &n); err != nil {
-				return err
-			}
-			switch state {
-			case DeliverySent:
-				out.Sent = n
-			case DeliverySending:
-				out.Sending = n
-			case DeliverySkipped:
-				out.Skipped = n
-			case DeliveryRefused:
-				out.Refused = n
-			case DeliveryWaiting:
-				out.Waiting = n
-			}
-			return nil
-		}, "SELECT state, COUNT(*) FROM deliveries WHERE project = ? AND flow = ? GROUP BY state", project, flow)
+		if err == nil {
+			err = s.get(ctx, []any{&out.Held, &newHeld}, counted+" AND hold_until > 0", project, flow)
+		}
+		if err == nil {
+			err = s.query(ctx, out.aside, "SELECT state, COUNT(*) FROM deliveries WHERE project = ? AND flow = ? AND state > 2 GROUP BY state", project, flow)
+		}
+		// Rows of open uploads are due until those are settled.
+		out.Due = max(due-out.Sending, 0)
+		out.Sent = max(all-newDue-newHeld-out.Skipped-out.Refused-out.Waiting, 0)
+		return err
 	})
 	return out, err
+}
+
+func (c *FlowCounts) aside(rows *sql.Rows) error {
+	var state DeliveryState
+	var n int
+	if err := rows.Scan(&state, &n); err != nil {
+		return err
+	}
+	switch state {
+	case DeliverySkipped:
+		c.Skipped = n
+	case DeliveryRefused:
+		c.Refused = n
+	case DeliveryWaiting:
+		c.Waiting = n
+	}
+	return nil
 }

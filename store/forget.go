@@ -209,7 +209,7 @@ func (s *session) forgetRecords(ctx context.Context, project string, keys []mode
 		// A source whose clock is ahead must not bring the old version back.
 		v.read = max(v.read, old.read)
 		f.out.Changed++
-		f.add(w.changed, v)
+		f.change(w, v, old.kept())
 	}
 	if err := f.flush(ctx, w); err != nil {
 		return Forgotten{}, err

@@ -18,8 +18,8 @@ type RecordVersion struct {
 }
 
 // RecordVersions lists what a record was, newest first; what it is now is not
-// among them. Versions are kept by a trigger (see the migration): no more than
-// 30 of a record, and no longer than PruneVersions lets them. Index:
+// among them. Versions are kept by who changes records: no more than 30 of a
+// record, and no longer than PruneVersions lets them. Index:
 // record_versions_record.
 func (db *DB) RecordVersions(ctx context.Context, project string, key model.Key) ([]RecordVersion, error) {
 	var out []RecordVersion

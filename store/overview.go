@@ -57,7 +57,7 @@ func (db *DB) OldestDue(ctx context.Context, project, flow string) (time.Time, e
 	err := db.read("find the oldest due row of flow "+flow, func(s *session) error {
 		return s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(timeAt{&at}) },
 			`SELECT r.read_at FROM (SELECT kind, connection, id FROM deliveries
-				WHERE project = ? AND flow = ? AND wanted_seq > done_seq AND state <> 2 ORDER BY wanted_seq LIMIT 1) oldest
+				WHERE project = ? AND flow = ? AND wanted_seq > done_seq AND hold_until = 0 ORDER BY wanted_seq LIMIT 1) oldest
 			CROSS JOIN records r WHERE r.project = ? AND r.kind = oldest.kind AND r.connection = oldest.connection AND r.id = oldest.id`,
 			project, flow, project)
 	})

@@ -107,6 +107,7 @@ type PendingRef struct {
 
 // Delivery is the memory of one row of one flow.
 type Delivery struct {
+	Number     int64 // its own; uploads name rows by it
 	Project    string
 	Flow       string
 	Connection string // of the record
@@ -116,10 +117,12 @@ type Delivery struct {
 	WantedSeq  int64  // newest change that concerns the row
 	DoneSeq    int64  // change that was settled last; the row is due while it is less than WantedSeq
 	State      DeliveryState
-	Hash       []byte // of the row that the destination has
-	Needs      string // row key that it waits for
-	UploadID   int64  // the last one
-	RemoteID   string // id that the destination gave the row, if it gives any
+	Hash       []byte    // of the row that the destination has
+	Needs      string    // row key that it waits for
+	HoldUntil  time.Time // due, but by the day law of its schedule not before then
+	Asked      bool      // an operator wants it sent, whatever the day law says
+	UploadID   int64     // the last one that settled it
+	RemoteID   string    // id that the destination gave the row, if it gives any
 	Cause      model.Cause
 	Error      string
 	Attempts   int
@@ -135,7 +138,7 @@ type DeliveryState int16
 const (
 	DeliveryNew     DeliveryState = 0
 	DeliverySent    DeliveryState = 1 // the destination has it
-	DeliverySending DeliveryState = 2 // part of an open upload
+	DeliverySending DeliveryState = 2 // part of an open upload; not stored, told by the upload
 	DeliverySkipped DeliveryState = 3 // filtered out, or deleted before it was ever sent
 	DeliveryRefused DeliveryState = 4 // set aside; Cause and Error say why
 	DeliveryWaiting DeliveryState = 5 // waits for the row Needs
@@ -143,6 +146,7 @@ const (
 
 // Sending is a row that was put into an upload.
 type Sending struct {
+	Number     int64 // the delivery's; 0: it is found by Connection and ID
 	Connection string
 	ID         string
 	RowKey     string
@@ -153,6 +157,7 @@ type Sending struct {
 
 // Verdict settles a due delivery without sending it.
 type Verdict struct {
+	Number     int64 // the delivery's; 0: it is found by Connection and ID
 	Connection string
 	ID         string
 	RowKey     string
@@ -161,6 +166,9 @@ type Verdict struct {
 	Needs      string
 	Cause      model.Cause
 	Error      string
+	// HoldUntil keeps the row due, but not to be looked at before then. State is
+	// not looked at.
+	HoldUntil time.Time
 }
 
 // Due is a delivery to work on, with its record.
@@ -168,7 +176,8 @@ type Due struct {
 	Delivery
 	Record model.Record
 	// Position and the pending members are set by UploadRows: the row's place in
-	// its open upload, and what FillUpload noted of it.
+	// its open upload, and what FillUpload noted of it. DueDeliveries leaves out of
+	// the Delivery what only people look at.
 	Position    int
 	PendingSeq  int64
 	PendingHash []byte
@@ -189,7 +198,7 @@ const (
 	UploadFailed     UploadStatus = "failed"     // not sent; its rows went back
 )
 
-// Open reports whether the upload still holds its rows.
+// Open reports whether the upload's fate is not settled.
 func (s UploadStatus) Open() bool {
 	switch s {
 	case UploadBuilding, UploadSending, UploadInDoubt, UploadProcessing:
@@ -205,6 +214,7 @@ type Upload struct {
 	Flow       string
 	Connection string // the destination
 	As         string
+	Token      string // names it at the destination; made by CreateUpload
 	Mode       string
 	Group      string // rows that share an upload have it in common
 	Parent     int64  // the rejected upload that this is a part of
@@ -281,6 +291,7 @@ type FlowCounts struct {
 	Waiting int
 	Skipped int
 	Sending int
+	Held    int // by the day law of the schedule; not among Due
 }
 
 // ConnectionState is a connection's memory.

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"strings"
+	"time"
 
 	"github.com/svod-hub/svod/model"
 	"github.com/svod-hub/svod/store"
@@ -11,7 +12,8 @@ var deliveryTests = []test{
 	{"due rows come by change number, ties together", duePages},
 	{"verdicts settle rows", dueVerdicts},
 	{"a change that came meanwhile leaves the row due", dueMeanwhile},
-	{"verdicts leave rows of open uploads alone", dueOpenUpload},
+	{"a change while the row is on its way", dueOpenUpload},
+	{"held rows wait", dueHeld},
 	{"row states", rowStates},
 	{"waiting rows are released by key", releaseByKey},
 	{"waiting rows are released by upload", releaseByUpload},
@@ -99,11 +101,36 @@ func dueOpenUpload(b *bench) {
 	u := b.upload(sending("0", 1, "h"))
 	b.apply(deal("0", 2, 2, "second"))
 	b.fanOut(2)
-	b.same("not due", len(b.due()), 0)
-	b.ok(b.db.SettleDue(b.ctx, project, flow, []store.Verdict{{Connection: b24, ID: "0", Seq: 2, State: store.DeliverySkipped}}))
-	b.same("still sending", b.delivery("0").State, store.DeliverySending)
+	b.same("sending", b.delivery("0").State, store.DeliverySending)
 	b.accept(u)
-	b.same("due for the change", dueText(b.due()), "0@2")
+	b.same("due for the change", words(dueText(b.due()), b.delivery("0").State, string(b.due()[0].Hash)), "0@2 1 h")
+}
+
+func dueHeld(b *bench) {
+	b.deals(3)
+	hold := func(id string, seq int64, until time.Time) store.Verdict {
+		return store.Verdict{Connection: b24, ID: id, Seq: seq, HoldUntil: until}
+	}
+	b.ok(b.db.SettleDue(b.ctx, project, flow, []store.Verdict{hold("0", 1, at(5)), hold("1", 2, at(9)), hold("2", 3, at(9))}))
+	b.same("due", len(b.due()), 0)
+	b.same("held", words(b.delivery("0").HoldUntil.Equal(at(5)), b.delivery("0").State, b.delivery("0").DoneSeq), "true 0 0")
+	b.same("counts", must[store.FlowCounts](b)(b.db.FlowCounts(b.ctx, project, flow)), store.FlowCounts{Held: 3})
+	hasDue := func(minute int) bool { return must[bool](b)(b.db.HasDue(b.ctx, project, flow, at(minute))) }
+	b.same("to do", words(hasDue(4), hasDue(5)), "false true")
+	release := func(until time.Time) int { return must[int](b)(b.db.ReleaseHeld(b.ctx, project, flow, until)) }
+	b.same("too early", release(at(4)), 0)
+	b.apply(deal("0", 2, 2, "changed meanwhile"))
+	b.fanOut(4)
+	b.same("held all the same", len(b.due()), 0)
+	b.same("released", release(at(5)), 1)
+	b.same("due", words(dueText(b.due()), hasDue(0)), "0@4 true")
+	b.same("asked for", must[int](b)(b.db.Resend(b.ctx, store.DeliveryFilter{Project: project, IDs: []string{"1"}}, false, false)), 1)
+	b.same("due", dueText(b.due()), "1@2 0@4")
+	b.same("is known to be asked for", words(b.due()[0].Asked, b.due()[1].Asked), "true false")
+	b.ok(b.db.SettleDue(b.ctx, project, flow, []store.Verdict{hold("1", 2, at(9))}))
+	b.same("and not held", dueText(b.due()), "1@2 0@4")
+	b.same("all", release(time.Time{}), 1)
+	b.same("due", dueText(b.due()), "1@2 2@3 0@4")
 }
 
 func rowStates(b *bench) {
@@ -115,7 +142,7 @@ func rowStates(b *bench) {
 	got := must[map[string]store.RowState](b)(b.db.RowStates(b.ctx, project, []string{"other", flow}, []string{"0", "1", "2", "3", "4", ""}))
 	b.same("states", got, map[string]store.RowState{
 		"0": {State: store.DeliverySent, Accepted: true}, "1": {State: store.DeliveryNew, Accepted: true},
-		"2": {State: store.DeliverySending}, "3": {State: store.DeliveryRefused}})
+		"3": {State: store.DeliveryRefused}})
 }
 
 func (b *bench) wait(id string, seq int64, needs string) {
@@ -174,8 +201,12 @@ func deliveriesList(b *bench) {
 		{"cause", store.DeliveryFilter{Cause: model.CauseCurrency}, "orders/2"},
 		{"text of an error", store.DeliveryFilter{Text: "such"}, "orders/2"},
 		{"text of a row key", store.DeliveryFilter{Text: "_2%"}, "orders/2"},
-		{"row keys", store.DeliveryFilter{Flow: flow, RowKeys: []string{"1", "r_2%", ""}}, "orders/1 orders/2"},
+		{"row keys, known once a row is settled", store.DeliveryFilter{Flow: flow, RowKeys: []string{"1", "r_2%", ""}}, "orders/2"},
+		{"states, one of which is told by uploads", store.DeliveryFilter{Flow: flow, States: []store.DeliveryState{store.DeliverySending}}, "orders/0 orders/1"},
+		{"skipped", store.DeliveryFilter{Flow: flow, States: []store.DeliveryState{store.DeliverySkipped}}, ""},
+		{"states of rows put aside", store.DeliveryFilter{Flow: flow, States: []store.DeliveryState{store.DeliveryRefused, store.DeliverySkipped}}, "orders/2"},
 		{"upload", store.DeliveryFilter{UploadID: u.ID}, "orders/0 orders/1"},
+		{"page of an upload", store.DeliveryFilter{UploadID: u.ID, AfterID: key(model.KindDeal, "0")}, "orders/1"},
 		{"since", store.DeliveryFilter{Flow: "zz", Since: at(0)}, "zz/0 zz/1"},
 		{"since later", store.DeliveryFilter{Since: at(1)}, ""},
 		{"until", store.DeliveryFilter{Until: at(0)}, ""},
@@ -226,10 +257,11 @@ func resendOpen(b *bench) {
 	b.deals(1)
 	u := b.upload(sending("0", 1, "h"))
 	b.same("run", must[int](b)(b.db.Resend(b.ctx, store.DeliveryFilter{Project: project}, true, false)), 1)
-	b.same("not due", len(b.due()), 0)
 	b.accept(u)
 	b.same("due", dueText(b.due()), "0@1")
 	b.same("forgotten", len(b.delivery("0").Hash), 0)
+	b.accept(b.upload(sending("0", 1, "h")))
+	b.same("once", len(b.due()), 0)
 }
 
 func otherKind(b *bench) {

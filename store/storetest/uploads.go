@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/svod-hub/svod/model"
@@ -14,13 +15,15 @@ var uploadTests = []test{
 	{"uploads are listed", uploadList},
 	{"open uploads, and those to follow", uploadOpen},
 	{"rows of an upload", uploadRows},
-	{"a row is in one open upload only", uploadOneOnly},
+	{"rows are noted once", uploadNoted},
+	{"an upload is sent by who holds the lease", uploadLease},
 	{"an accepted upload", uploadAccepted},
 	{"many refusals", uploadManyRefusals},
 	{"a returned upload", uploadReturned},
 	{"a refused upload", uploadRefused},
 	{"a divided upload", uploadSplit},
 	{"closed uploads are pruned", uploadPruned},
+	{"the rows of closed uploads are pruned", uploadRowsPruned},
 }
 
 // sending is row "id" of deal id as it was at the change.
@@ -54,7 +57,7 @@ func (b *bench) accept(u store.Upload) {
 func uploadSaved(b *bench) {
 	u := store.Upload{Project: project, Flow: flow, Connection: "metrica", As: "orders", Mode: "SAVE", Group: "g", Parent: 3}
 	b.ok(b.db.CreateUpload(b.ctx, &u))
-	b.same("created", words(u.ID > 0, u.Status, u.CreatedAt.Equal(start)), "true building true")
+	b.same("created", words(u.ID > 0, u.Status, u.CreatedAt.Equal(start), regexp.MustCompile("^[A-Za-z0-9]{20,40}$").MatchString(u.Token)), "true building true true")
 	b.same("kept", must[store.Upload](b)(b.db.Upload(b.ctx, project, u.ID)), u)
 	u.Status, u.RemoteID, u.Rows, u.Accepted, u.Refused, u.Bytes, u.Attempts = store.UploadProcessing, "r", 5, 4, 1, 1<<40, 2
 	u.Cause, u.Error, u.Details = model.CauseQuota, "wait", []byte(`{"a":1}`)
@@ -130,31 +133,58 @@ func uploadRows(b *bench) {
 	u := b.upload(sending("3", 4, "h3"), sending("1", 2, "h1"), sending("0", 1, "h0"))
 	first := must[[]store.Due](b)(b.db.UploadRows(b.ctx, project, u.ID, -1, 2))
 	b.same("first", dueText(first), "3@4 1@2")
-	b.same("pending", words(first[1].Position, first[1].PendingSeq, string(first[1].PendingHash), first[1].State, first[1].Attempts), "1 2 h1 2 1")
+	b.same("pending", words(first[1].Position, first[1].PendingSeq, string(first[1].PendingHash), first[1].State), "1 2 h1 2")
 	rest := must[[]store.Due](b)(b.db.UploadRows(b.ctx, project, u.ID, first[1].Position, 2))
 	b.same("rest", dueText(rest), "0@1")
 	b.same("record", rest[0].Record.(*model.Deal).Title, "first")
 	b.same("of another project", len(must[[]store.Due](b)(b.db.UploadRows(b.ctx, "bakery", u.ID, -1, 2))), 0)
-	b.same("due", dueText(b.due()), "2@3 4@5")
+	b.same("counted", must[store.Upload](b)(b.db.Upload(b.ctx, project, u.ID)).Rows, 3)
 }
 
-func uploadOneOnly(b *bench) {
+func uploadNoted(b *bench) {
 	b.deals(2)
-	u1 := b.upload(sending("0", 1, "h"))
-	u2 := store.Upload{Project: project, Flow: flow}
-	b.ok(b.db.CreateUpload(b.ctx, &u2))
-	err := b.db.FillUpload(b.ctx, u2.ID, []store.Sending{sending("1", 2, "h"), sending("0", 1, "h")})
-	if err == nil {
-		b.Fatal("a row was taken from an open upload")
+	u := b.upload(sending("0", 1, "h"))
+	if err := b.db.FillUpload(b.ctx, u.ID, []store.Sending{sending("404", 2, "h")}); err == nil {
+		b.Error("a row that is not there was put into an upload")
 	}
-	b.same("nothing was changed", b.delivery("1").State, store.DeliveryNew)
-	b.ok(b.db.FillUpload(b.ctx, u1.ID, []store.Sending{sending("0", 1, "other")}))
-	b.ok(b.db.FillUpload(b.ctx, u1.ID, nil))
-	got := must[[]store.Due](b)(b.db.UploadRows(b.ctx, project, u1.ID, -1, 9))
-	b.same("filled again", words(string(got[0].PendingHash), got[0].Attempts), "other 1")
-	b.accept(u1)
-	if err := b.db.FillUpload(b.ctx, u1.ID, []store.Sending{sending("1", 2, "h")}); !errors.Is(err, store.ErrNotFound) {
+	b.ok(b.db.FillUpload(b.ctx, u.ID, []store.Sending{sending("0", 1, "other")}))
+	b.ok(b.db.FillUpload(b.ctx, u.ID, nil))
+	got := must[[]store.Due](b)(b.db.UploadRows(b.ctx, project, u.ID, -1, 9))
+	b.same("filled again", words(len(got), string(got[0].PendingHash), got[0].PendingSeq), "1 other 1")
+	b.accept(u)
+	if err := b.db.FillUpload(b.ctx, u.ID, []store.Sending{sending("1", 2, "h")}); !errors.Is(err, store.ErrNotFound) {
 		b.Errorf("fill a closed upload: %v", err)
+	}
+}
+
+// A worker that lost its lease, or whose upload another one has settled, must not
+// send it.
+func uploadLease(b *bench) {
+	b.deals(1)
+	u := b.upload(sending("0", 1, "h"))
+	take := func(holder string) store.Lease {
+		lease, ok, err := b.db.TakeLease(b.ctx, "flow", holder, time.Minute)
+		if err != nil || !ok {
+			b.Fatal(ok, err)
+		}
+		return lease
+	}
+	old := take("one")
+	b.clock.Move(2 * time.Minute)
+	lease := take("two")
+	u.Status = store.UploadSending
+	if err := b.db.BeginSending(b.ctx, u, old); !errors.Is(err, store.ErrNotOurs) {
+		b.Errorf("without the lease: %v", err)
+	}
+	b.same("not begun", must[store.Upload](b)(b.db.Upload(b.ctx, project, u.ID)).Status, store.UploadBuilding)
+	b.ok(b.db.BeginSending(b.ctx, u, lease))
+	if err := b.db.BeginSending(b.ctx, u, lease); !errors.Is(err, store.ErrNotOurs) {
+		b.Errorf("twice: %v", err)
+	}
+	u.Status = store.UploadFailed
+	b.ok(b.db.ReturnUpload(b.ctx, u))
+	if err := b.db.BeginSending(b.ctx, u, lease); !errors.Is(err, store.ErrNotOurs) {
+		b.Errorf("a closed one: %v", err)
 	}
 }
 
@@ -210,7 +240,7 @@ func uploadReturned(b *bench) {
 	b.apply(deal("0", 2, 2, "second"))
 	b.fanOut(3)
 	u := b.upload(sending("0", 3, "new"), sending("1", 2, "new"))
-	u.Status, u.Cause = store.UploadFailed, model.CauseNetwork
+	u.Status, u.Cause, u.Attempts = store.UploadFailed, model.CauseNetwork, 1
 	b.ok(b.db.ReturnUpload(b.ctx, u))
 	b.same("due", dueText(b.due()), "1@2 0@3")
 	b.same("sent before", words(b.delivery("0").State, string(b.delivery("0").Hash)), "1 old")
@@ -271,4 +301,19 @@ func uploadPruned(b *bench) {
 	b.same("first", must[int](b)(b.db.PruneUploads(b.ctx, at(3), 1)), 1)
 	b.same("rest", must[int](b)(b.db.PruneUploads(b.ctx, at(3), 9)), 1)
 	b.same("left", uploadIDs(must[[]store.Upload](b)(b.db.Uploads(b.ctx, store.UploadFilter{Project: project}))), []int64{all[3].ID, all[1].ID})
+}
+
+// Which rows were in an upload is forgotten before the upload is, in steps.
+func uploadRowsPruned(b *bench) {
+	b.deals(4)
+	open := b.upload(sending("3", 4, "h"))
+	b.accept(b.upload(sending("0", 1, "h"), sending("1", 2, "h"), sending("2", 3, "h")))
+	b.clock.Move(5 * time.Minute)
+	b.accept(b.upload(sending("0", 1, "h")))
+	b.same("kept with its rows", must[int](b)(b.db.PruneUploads(b.ctx, at(5), 9)), 0)
+	b.same("step", must[int](b)(b.db.PruneUploadRows(b.ctx, at(5), 2)), 2)
+	b.same("rest", must[int](b)(b.db.PruneUploadRows(b.ctx, at(5), 2)), 1)
+	b.same("done", must[int](b)(b.db.PruneUploadRows(b.ctx, at(5), 2)), 0)
+	b.same("pruned", must[int](b)(b.db.PruneUploads(b.ctx, at(5), 9)), 1)
+	b.same("of the open one", len(must[[]store.Due](b)(b.db.UploadRows(b.ctx, project, open.ID, -1, 9))), 1)
 }

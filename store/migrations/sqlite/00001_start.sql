@@ -91,6 +91,8 @@ CREATE TABLE flows (
     project      TEXT    NOT NULL,
     flow         TEXT    NOT NULL,
     cursor       INTEGER NOT NULL DEFAULT 0,
+    again_to     INTEGER NOT NULL DEFAULT 0, -- rows of changes up to here are looked at again
+    row_count    INTEGER NOT NULL DEFAULT 0, -- its deliveries
     fingerprint  TEXT    NOT NULL DEFAULT '',
     statuses     TEXT    NOT NULL DEFAULT '',
     last_run     INTEGER NOT NULL DEFAULT 0,
@@ -105,7 +107,12 @@ CREATE TABLE flows (
     PRIMARY KEY (project, flow)
 ) WITHOUT ROWID;
 
+-- What is remembered of each row of each flow. A row is touched three times at
+-- most for each change: when it becomes due, when it is put aside, and when its
+-- upload was accepted; so each index here has to be worth it. Uploads name rows
+-- by their number.
 CREATE TABLE deliveries (
+    number       INTEGER PRIMARY KEY,
     project      TEXT    NOT NULL,
     flow         TEXT    NOT NULL,
     connection   TEXT    NOT NULL,
@@ -117,24 +124,24 @@ CREATE TABLE deliveries (
     state        INTEGER NOT NULL DEFAULT 0,
     hash         BLOB,
     needs        TEXT    NOT NULL DEFAULT '',
-    upload_id    INTEGER NOT NULL DEFAULT 0,
-    position     INTEGER NOT NULL DEFAULT 0,
-    pending_seq  INTEGER NOT NULL DEFAULT 0,
-    pending_hash BLOB,
+    hold_until   INTEGER NOT NULL DEFAULT 0, -- due, but not before then
+    asked        INTEGER NOT NULL DEFAULT 0, -- by an operator: uploads with smaller numbers are not what was asked for
+    upload_id    INTEGER NOT NULL DEFAULT 0, -- the last one that settled it
     remote_id    TEXT    NOT NULL DEFAULT '',
     cause        TEXT    NOT NULL DEFAULT '',
     error        TEXT    NOT NULL DEFAULT '',
     attempts     INTEGER NOT NULL DEFAULT 0,
     sent_at      INTEGER NOT NULL DEFAULT 0,
-    updated_at   INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (project, flow, connection, id)
+    updated_at   INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX deliveries_due ON deliveries (project, flow, wanted_seq, done_seq, state) WHERE wanted_seq > done_seq AND state <> 2;
-CREATE INDEX deliveries_state ON deliveries (project, flow, state, connection, id);
+CREATE UNIQUE INDEX deliveries_key ON deliveries (project, flow, connection, id);
+CREATE INDEX deliveries_due ON deliveries (project, flow, wanted_seq, done_seq, state) WHERE wanted_seq > done_seq AND hold_until = 0;
+CREATE INDEX deliveries_held ON deliveries (project, flow, hold_until, state) WHERE hold_until > 0;
+-- Skipped, refused and waiting rows; the others are counted by what is left.
+CREATE INDEX deliveries_aside ON deliveries (project, flow, state, connection, id) WHERE state > 2;
 CREATE INDEX deliveries_refused ON deliveries (project, flow, connection, id) WHERE state = 4;
 CREATE INDEX deliveries_row ON deliveries (project, flow, row_key) WHERE row_key <> '';
 CREATE INDEX deliveries_needs ON deliveries (project, flow, needs) WHERE state = 5;
-CREATE INDEX deliveries_upload ON deliveries (upload_id, position) WHERE upload_id > 0;
 
 CREATE TABLE uploads (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -142,6 +149,7 @@ CREATE TABLE uploads (
     flow        TEXT    NOT NULL,
     connection  TEXT    NOT NULL,
     kind        TEXT    NOT NULL,
+    token       TEXT    NOT NULL,
     mode        TEXT    NOT NULL,
     rows_group  TEXT    NOT NULL,
     parent      INTEGER NOT NULL,
@@ -164,6 +172,18 @@ CREATE INDEX uploads_open ON uploads (id) WHERE status IN ('building', 'sending'
 CREATE INDEX uploads_list ON uploads (project, id);
 CREATE INDEX uploads_flow ON uploads (project, flow, id);
 CREATE INDEX uploads_created ON uploads (created_at);
+
+-- The rows of uploads in their order; written once, in that order.
+CREATE TABLE upload_rows (
+    upload_id INTEGER NOT NULL,
+    position  INTEGER NOT NULL,
+    delivery  INTEGER NOT NULL, -- its number
+    seq       INTEGER NOT NULL, -- the change that the row shows
+    hash      BLOB,
+    row_key   TEXT    NOT NULL,
+    refused   INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (upload_id, position)
+) WITHOUT ROWID;
 
 CREATE TABLE leases (
     name   TEXT    NOT NULL PRIMARY KEY,

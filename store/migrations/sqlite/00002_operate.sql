@@ -1,10 +1,8 @@
 -- +goose Up
 
--- What records were before they changed. A trigger writes it, so that nothing
--- that changes records can forget to, and only a change of content costs
--- anything: one row in one table with one index. At most 30 versions of a record
--- stay (the statement looks at as many entries of the index); housekeeping
--- removes those that are older than the journal.
+-- What records were before they changed: one row in one table with one index for
+-- a change of content, and nothing for a new record. At most 30 versions of a
+-- record stay; housekeeping removes those that are older than the journal.
 CREATE TABLE record_versions (
     n           INTEGER PRIMARY KEY AUTOINCREMENT,
     project     TEXT    NOT NULL,
@@ -19,17 +17,6 @@ CREATE TABLE record_versions (
     data        TEXT    NOT NULL
 );
 CREATE INDEX record_versions_record ON record_versions (project, kind, connection, id, seq);
-
--- +goose StatementBegin
-CREATE TRIGGER records_history AFTER UPDATE OF hash ON records WHEN OLD.hash <> NEW.hash
-BEGIN
-    INSERT INTO record_versions (project, kind, connection, id, seq, updated_at, read_at, replaced_at, deleted, data)
-    VALUES (OLD.project, OLD.kind, OLD.connection, OLD.id, OLD.seq, OLD.updated_at, OLD.read_at, NEW.read_at, OLD.deleted, OLD.data);
-    DELETE FROM record_versions WHERE project = OLD.project AND kind = OLD.kind AND connection = OLD.connection AND id = OLD.id
-        AND seq <= (SELECT seq FROM record_versions WHERE project = OLD.project AND kind = OLD.kind AND connection = OLD.connection
-            AND id = OLD.id ORDER BY seq DESC LIMIT 1 OFFSET 30);
-END;
--- +goose StatementEnd
 
 -- What an operator has paused while the hub runs.
 CREATE TABLE switches (
