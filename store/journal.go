@@ -157,11 +157,49 @@ func (db *DB) Journal(ctx context.Context, f JournalFilter) ([]Entry, error) {
 	}
 	var out []Entry
 	err := db.read("list the journal", func(s *session) (err error) {
+		if err := f.bound(ctx, s, w); err != nil {
+			return err
+		}
 		out, err = list(ctx, s, scan, "SELECT "+columns+" FROM journal"+w.String()+" ORDER BY id DESC LIMIT ?",
 			append(w.args, bounded(f.Limit))...)
 		return err
 	})
 	return out, err
+}
+
+// commitSlack is more than a webhook may wait between its receipt and its commit,
+// and more than the clocks of two machines differ.
+const commitSlack = 5 * time.Minute
+
+// bound turns a list's times into numbers too. Numbers rise with the times but
+// for the wait for the commit; without them a list of the newest entries since
+// then sorts all since then. Index: journal_received.
+func (f JournalFilter) bound(ctx context.Context, s *session, w *where) error {
+	if f.Project == "" {
+		return nil
+	}
+	for _, b := range []struct {
+		at          time.Time
+		none        bool
+		find, bound string
+	}{
+		{f.Since.Add(-commitSlack), f.Since.IsZero(), "received_at < ? ORDER BY received_at DESC", "id > ?"},
+		{f.Until.Add(commitSlack), f.Until.IsZero(), "received_at >= ? ORDER BY received_at", "id < ?"},
+	} {
+		if b.none {
+			continue
+		}
+		var id int64
+		err := s.get(ctx, []any{&id}, "SELECT id FROM journal WHERE project = ? AND "+b.find+" LIMIT 1", f.Project, b.at)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		w.and(b.bound, id)
+	}
+	return nil
 }
 
 func (f JournalFilter) where() *where {

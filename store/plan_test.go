@@ -34,6 +34,8 @@ var readThrough = map[string]string{
 // found names the plans of queries that are run often or over much.
 var found = []struct{ statement, step string }{
 	{"FROM journal WHERE project = ? AND connection = ? AND state = 0 ORDER BY id", "SEARCH journal USING INDEX journal_new (state=? AND project=? AND connection=?)"},
+	{"FROM journal WHERE project = ? AND received_at < ? ORDER BY received_at DESC LIMIT 1", "COVERING INDEX journal_received (project=? AND received_at<?)"},
+	{"FROM journal WHERE project = ? AND connection = ? AND received_at >= ? AND received_at < ? AND id > ? AND id < ? ORDER BY", "journal_list (project=? AND id>? AND id<?)"},
 	{"FROM journal WHERE project = ? AND received_at >= ? GROUP BY", "journal_received (project=? AND received_at>?)"},
 	{"FROM refs WHERE project = ? AND connection = ? AND due_at <= ?", "refs_due (project=? AND connection=? AND due_at<?)"},
 	{"FROM records r WHERE r.project = ? AND r.seq > ? AND r.seq <= ?", "records_feed (project=? AND seq>? AND seq<?)"},

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ var journalTests = []test{
 	{"journal takes any bytes", journalTakesAnyBytes},
 	{"journal gives new entries in order until they are settled", journalBacklog},
 	{"journal lists newest first, page by page", journalLists},
+	{"journal lists by times", journalTimes},
 	{"journal filters", journalFilters},
 	{"journal replays settled entries", journalReplays},
 	{"journal prunes settled entries only", journalPrunes},
@@ -93,6 +95,31 @@ func ids(entries []store.Entry) (out []int64) {
 		out = append(out, e.ID)
 	}
 	return out
+}
+
+// journalTimes lists by times in a journal whose numbers do not follow the times
+// exactly: entries wait for their commit for different spans.
+func journalTimes(b *bench) {
+	var all []*store.Entry
+	for i := range 60 {
+		e := entry(b24, 0, "")
+		e.ReceivedAt = at(0).Add(time.Duration(i+3*(i%2)) * 2 * time.Minute)
+		all = append(all, e)
+	}
+	b.append(all...)
+	for _, from := range []int{-20, 0, 31, 60, 119, 200} {
+		for _, length := range []int{0, 1, 40, 500} {
+			since, until := at(0).Add(time.Duration(from)*time.Minute), at(0).Add(time.Duration(from+length)*time.Minute)
+			var want []int64
+			for _, e := range slices.Backward(all) {
+				if !e.ReceivedAt.Before(since) && e.ReceivedAt.Before(until) {
+					want = append(want, e.ID)
+				}
+			}
+			f := store.JournalFilter{Project: project, Connection: b24, Since: since, Until: until, Limit: 100}
+			b.same(fmt.Sprintf("from minute %d, %d minutes", from, length), ids(must[[]store.Entry](b)(b.db.Journal(b.ctx, f))), want)
+		}
+	}
 }
 
 func journalLists(b *bench) {
