@@ -99,3 +99,28 @@ func (db *DB) WaitingRef(ctx context.Context, project, connection string, ref mo
 	})
 	return out, err
 }
+
+// SentRow is a row's part in one upload.
+type SentRow struct {
+	UploadID int64
+	Seq      int64 // the change that the row showed
+	Refused  bool
+}
+
+// SentRows lists the uploads of a flow that a row was in, oldest first, among the
+// flow's last uploads: the rows of an upload are not indexed by delivery, so each
+// of these uploads is read through. Bound it in time. Indexes: uploads_flow,
+// primary key of upload_rows.
+func (db *DB) SentRows(ctx context.Context, project, flow, connection, id string) ([]SentRow, error) {
+	const uploads = 50
+	var out []SentRow
+	err := db.read("list the uploads of a row", func(s *session) (err error) {
+		out, err = list(ctx, s, func(rows *sql.Rows, x *SentRow) error { return rows.Scan(&x.UploadID, &x.Seq, &x.Refused) },
+			`SELECT u.upload_id, u.seq, u.refused FROM upload_rows u
+			WHERE u.upload_id IN (SELECT id FROM uploads WHERE project = ? AND flow = ? ORDER BY id DESC LIMIT ?)
+			AND u.delivery = (SELECT number FROM deliveries WHERE project = ? AND flow = ? AND connection = ? AND id = ?)
+			ORDER BY u.upload_id`, project, flow, uploads, project, flow, connection, id)
+		return err
+	})
+	return out, err
+}

@@ -22,6 +22,7 @@ type StoryStore interface {
 	Journal(ctx context.Context, f store.JournalFilter) ([]store.Entry, error)
 	Record(ctx context.Context, project string, key model.Key) (model.Record, error)
 	RecordVersions(ctx context.Context, project string, key model.Key) ([]store.RecordVersion, error)
+	SentRows(ctx context.Context, project, flow, connection, id string) ([]store.SentRow, error)
 	Upload(ctx context.Context, project string, id int64) (store.Upload, error)
 	WaitingRef(ctx context.Context, project, connection string, ref model.Ref) (store.Waits, error)
 }
@@ -56,7 +57,8 @@ type Event struct {
 	Deleted  bool     // the version is a tombstone
 	Changes  []Change // against the version before
 	Delivery *store.Delivery
-	Upload   *UploadStatus
+	Upload   *UploadStatus // Seq says which change it carried, 0 when that is not known
+	Refused  bool          // the upload was taken without this row
 	Answer   Body
 }
 
@@ -180,8 +182,7 @@ func (b *storyteller) waits(ctx context.Context) error {
 	return err
 }
 
-// rows adds what flows made of the record, and the upload that took it last;
-// earlier ones are not remembered.
+// rows adds what flows made of the record, and the uploads that took it.
 func (b *storyteller) rows(ctx context.Context) error {
 	found, err := b.store.Deliveries(ctx, store.DeliveryFilter{Project: b.project, IDs: []string{b.key.ID}, Limit: 1000})
 	if err != nil {
@@ -193,26 +194,39 @@ func (b *storyteller) rows(ctx context.Context) error {
 			continue
 		}
 		b.story.Deliveries = append(b.story.Deliveries, *d)
-		if d.UploadID > 0 {
-			if err := b.upload(ctx, d.UploadID); err != nil {
-				return err
-			}
+		if err := b.uploads(ctx, d); err != nil {
+			return err
 		}
 		b.add(Event{At: d.UpdatedAt, Kind: EventRow, Delivery: d})
 	}
 	return nil
 }
 
-func (b *storyteller) upload(ctx context.Context, id int64) error {
-	u, err := b.store.Upload(ctx, b.project, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil // older than its retention
-	}
-	if err != nil {
+// uploads adds each upload that the row was in. When looking for them takes too
+// long, the last one is known all the same.
+func (b *storyteller) uploads(ctx context.Context, d *store.Delivery) error {
+	inner, cancel := context.WithTimeout(ctx, storyPause)
+	defer cancel()
+	sent, err := b.store.SentRows(inner, b.project, d.Flow, d.Connection, d.ID)
+	if err != nil && (inner.Err() == nil || ctx.Err() != nil) {
 		return err
 	}
-	shown := NewUploadStatus(u)
-	b.add(Event{At: firstTime(u.StartedAt, u.CreatedAt), Kind: EventUpload, Upload: &shown, Answer: NewBody(u.Details)})
+	if d.UploadID > 0 && !slices.ContainsFunc(sent, func(x store.SentRow) bool { return x.UploadID == d.UploadID }) {
+		sent = append(sent, store.SentRow{UploadID: d.UploadID})
+	}
+	for _, x := range sent {
+		u, err := b.store.Upload(ctx, b.project, x.UploadID)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // older than its retention
+		}
+		if err != nil {
+			return err
+		}
+		shown := NewUploadStatus(u)
+		b.add(Event{
+			At: firstTime(u.StartedAt, u.CreatedAt), Kind: EventUpload, Upload: &shown, Seq: x.Seq, Refused: x.Refused, Answer: NewBody(u.Details),
+		})
+	}
 	return nil
 }
 

@@ -19,6 +19,7 @@ var operateTests = []test{
 	{"what waits is dated", oldest},
 	{"troubles are grouped and marked", troubles},
 	{"uploads are found", findUploads},
+	{"the uploads that a row was in", sentRows},
 	{"related records", related},
 	{"a record that waits to be read", waitingRef},
 }
@@ -214,4 +215,31 @@ func waitingRef(b *bench) {
 	pending := must[[]store.PendingRef](b)(b.db.PendingRefs(b.ctx, project, b24, 10))
 	b.ok(b.db.PostponeRefs(b.ctx, project, b24, pending, at(5), "asked to wait"))
 	b.same("waits", get(), store.Waits{Since: start, DueAt: at(5), Attempts: 1, Error: "asked to wait"})
+}
+
+func sentRows(b *bench) {
+	b.apply(deal("1", 1, 1, "a"), deal("2", 1, 1, "b"))
+	must[int](b)(b.db.FanOut(b.ctx, store.FanOut{Project: project, Flow: "orders", Connections: []string{b24}, Kind: model.KindDeal, To: 2}))
+	want := ""
+	for i := range 3 {
+		u := store.Upload{Project: project, Flow: "orders", Connection: "metrica", Status: store.UploadBuilding, Rows: 1, CreatedAt: at(i)}
+		b.ok(b.db.CreateUpload(b.ctx, &u))
+		id := []string{"1", "2", "1"}[i]
+		b.ok(b.db.FillUpload(b.ctx, u.ID, []store.Sending{{Connection: b24, ID: id, RowKey: id, Seq: int64(i + 1), Hash: []byte("x")}}))
+		u.Status, u.FinishedAt = store.UploadAccepted, at(i)
+		var refused []store.RowRefusal
+		if i == 2 {
+			refused = []store.RowRefusal{{RowKey: "1", Cause: model.CauseBadValue}}
+		}
+		b.ok(b.db.AcceptUpload(b.ctx, u, refused, nil))
+		if id == "1" {
+			want += fmt.Sprintf("%d of change %d refused %t; ", u.ID, i+1, i == 2)
+		}
+	}
+	got := ""
+	for _, x := range must[[]store.SentRow](b)(b.db.SentRows(b.ctx, project, "orders", b24, "1")) {
+		got += fmt.Sprintf("%d of change %d refused %t; ", x.UploadID, x.Seq, x.Refused)
+	}
+	b.same("uploads", got, want)
+	b.same("of a row that is not there", len(must[[]store.SentRow](b)(b.db.SentRows(b.ctx, project, "orders", b24, "9"))), 0)
 }
