@@ -173,7 +173,7 @@ func (r *run) takeChanges(ctx context.Context) error {
 }
 
 // fanStep is how many changes are taken in at a time.
-const fanStep = 5000
+const fanStep = 2000
 
 // links are the columns by which a record names its relations.
 var links = map[model.Kind]string{

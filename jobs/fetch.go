@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -75,11 +76,14 @@ func (e *Engine) reread(ctx context.Context, c *Connection, fetcher connectors.F
 func (e *Engine) keepFetched(ctx context.Context, c *Connection, got connectors.Fetched, readAt time.Time) error {
 	if len(got.Records) > 0 {
 		stamp(c, got.Records, readAt)
-		applied, err := e.store.ApplyRecords(ctx, c.Project, got.Records)
-		if err != nil {
-			return err
+		// In parts: on SQLite a webhook waits for its commit behind each.
+		for part := range slices.Chunk(got.Records, applyStep) {
+			applied, err := e.store.ApplyRecords(ctx, c.Project, part)
+			if err != nil {
+				return err
+			}
+			e.count(c, applied)
 		}
-		e.count(c, applied)
 		if err := e.requestUnknownRelations(ctx, c, got.Records); err != nil {
 			return err
 		}
@@ -96,6 +100,9 @@ func (e *Engine) keepFetched(ctx context.Context, c *Connection, got connectors.
 	}
 	return nil
 }
+
+// applyStep is how many re-read records are written in one transaction.
+const applyStep = 500
 
 // requestUnknownRelations asks for contacts and companies that records name and
 // that we have never seen: their own events may have been lost.
