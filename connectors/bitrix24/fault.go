@@ -172,7 +172,7 @@ var (
 	tags      = regexp.MustCompile(`<[^<>]*>`)
 	mails     = regexp.MustCompile(`[^\s"'<>:,;]+@[^\s"'<>:,;]+`)
 	longDigit = regexp.MustCompile(`\+?\d[\d \-()]{5,}\d`)
-	codes     = regexp.MustCompile(`[0-9A-Za-z]{16,}`)
+	codes     = regexp.MustCompile(`[0-9A-Za-z-]{16,}`)
 )
 
 // tidy makes a foreign text fit for an error message: without tags, e-mails,

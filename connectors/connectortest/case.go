@@ -1,6 +1,7 @@
 package connectortest
 
 import (
+	"net/url"
 	"testing"
 
 	"github.com/svod-hub/svod/connectors"
@@ -12,14 +13,20 @@ type Case struct {
 	Type connectors.Type
 	// Sandbox are options of the sandbox.
 	Sandbox map[string]string
+	// Brief leaves out the statuses that nobody sends: another case of the same
+	// connector tries them all.
+	Brief bool
 	// Settings change those that the sandbox gives; nil takes a key away.
 	Settings map[string]any
-	// Token is what the token store begins with, of a connected application.
-	Token func(sandbox connectors.Sandbox) connectors.Token
+	// Browser is the query that a browser brings back from the authorisation page
+	// of an application; nil where a credential is pasted.
+	Browser func(connectors.Sandbox) url.Values
 	// Deaf says that the system has nothing to be called: it only calls us.
 	Deaf bool
 	// Wrong replaces the credential by one that the sandbox does not know.
 	Wrong func(base string) map[string]any
+	// Bare is the path of a call without any credential.
+	Bare string
 	// Mistakes are wrong values of settings. New must name all of their keys.
 	Mistakes map[string]any
 	// Refs are what Fetch is asked for.

@@ -38,9 +38,12 @@ func leaks(t *testing.T, c Case) {
 			r.meet(func(w http.ResponseWriter, req *http.Request) {
 				_, _ = io.Copy(io.Discard, req.Body)
 				cancel()
-				<-req.Context().Done()
+				panic(http.ErrAbortHandler)
 			}, 0)
-			r.mayLeak(t, ctx, "the caller gives up", role)
+			err := r.mayLeak(t, ctx, "the caller gives up", role)
+			if _, met := r.progress(); met && err == nil {
+				t.Error("a call that was given up is taken as a success")
+			}
 		})
 	}
 }
@@ -63,7 +66,7 @@ func (r *rig) exchange(t *testing.T) *role {
 const oauthCode = "code-of-the-authorisation-page"
 
 // mayLeak performs a role and looks at all that it leaves behind.
-func (r *rig) mayLeak(t *testing.T, ctx context.Context, when string, role role) {
+func (r *rig) mayLeak(t *testing.T, ctx context.Context, when string, role role) error {
 	t.Helper()
 	u := r.connect(t, r.given())
 	forbidden := append(u.secrets(r.Type.Settings), oauthCode, rowPhone, rowPhone[1:], rowEmail)
@@ -101,6 +104,7 @@ func (r *rig) mayLeak(t *testing.T, ctx context.Context, when string, role role)
 	if n := u.limiter.Slots(); n != 0 {
 		t.Errorf("%s: %d slots of the limiter were not returned", when, n)
 	}
+	return err
 }
 
 // holds looks for a text as it is and as it stands in addresses and in JSON.

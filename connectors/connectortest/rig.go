@@ -27,6 +27,12 @@ type rig struct {
 	client  *outbound.Client
 	clock   *Clock
 
+	settings map[string]any // that connect to the sandbox
+	written  YAML           // the same in svod.yaml
+
+	token      connectors.Token
+	authorized time.Time
+
 	mu     sync.Mutex
 	answer http.HandlerFunc // in the sandbox's place; nil: the sandbox
 	spare  int              // so many requests still go to the sandbox
@@ -88,13 +94,29 @@ func (r *rig) progress() (seen int, met bool) {
 
 // given are the settings that connect to the sandbox.
 func (r *rig) given() map[string]any {
+	if r.settings != nil {
+		return r.settings
+	}
 	out := r.sandbox.Settings(r.server.URL)
 	for key, value := range r.Settings {
 		if out[key] = value; value == nil {
 			delete(out, key)
 		}
 	}
+	r.settings = out
 	return out
+}
+
+// write writes settings down. The usual ones are written a thousand times.
+func (r *rig) write(t *testing.T, given map[string]any) YAML {
+	t.Helper()
+	if reflect.ValueOf(given).Pointer() != reflect.ValueOf(r.settings).Pointer() {
+		return Settings(t, given)
+	}
+	if r.written == "" {
+		r.written = Settings(t, given)
+	}
+	return r.written
 }
 
 // unit is one connector and what it was lent.
@@ -113,19 +135,47 @@ func (r *rig) connect(t *testing.T, given map[string]any) *unit {
 	core, logs := observer.New(zapcore.DebugLevel)
 	u := &unit{limiter: NewLimiter(r.clock), memory: &Memory{}, tokens: &Tokens{}, logs: logs, given: given}
 	u.limiter.Spread = true
-	if r.Token != nil {
-		u.tokens.Put(r.Token(r.sandbox))
-	}
-	made, err := r.Type.New(Settings(t, given), connectors.Deps{
+	u.Connector = r.make(t, u, zap.New(core))
+	r.authorize(t, u)
+	return u
+}
+
+// make calls the connector's New with what the unit is lent.
+func (r *rig) make(t *testing.T, u *unit, log *zap.Logger) connectors.Connector {
+	t.Helper()
+	made, err := r.Type.New(r.write(t, u.given), connectors.Deps{
 		Project: "shop", Connection: "one", Zone: time.UTC, Currency: "RUB", Region: "RU",
 		HookURL: "https://hub.example/hooks/shop/one/hook-secret", OAuthURL: "https://hub.example/oauth/callback",
-		HTTP: r.client, Limiter: u.limiter, Memory: u.memory, Tokens: u.tokens, Log: zap.New(core), Now: r.clock.Now,
+		HTTP: r.client, Limiter: u.limiter, Memory: u.memory, Tokens: u.tokens, Log: log, Now: r.clock.Now,
 	})
 	if err != nil {
 		t.Fatalf("the sandbox's own settings are refused: %v", err)
 	}
-	u.Connector = made
-	return u
+	return made
+}
+
+// authorize gives an application its tokens. They are asked for anew before they
+// age, so that no unit needs to renew them while the system is ill.
+func (r *rig) authorize(t *testing.T, u *unit) {
+	t.Helper()
+	if r.Browser == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.clock.Now().Sub(r.authorized) > 20*time.Minute {
+		answer, spare, met, seen := r.answer, r.spare, r.met, r.seen
+		r.answer = nil
+		r.mu.Unlock()
+		err := u.Connector.(connectors.Authorizer).Exchange(t.Context(), r.Browser(r.sandbox))
+		r.mu.Lock()
+		r.answer, r.spare, r.met, r.seen = answer, spare, met, seen
+		if err != nil {
+			t.Fatalf("the application is not connected: %v", err)
+		}
+		r.token, r.authorized = u.tokens.Token(), r.clock.Now()
+	}
+	u.tokens.Put(r.token)
 }
 
 // secrets are the values of the settings that are described as secret, and the

@@ -2,9 +2,11 @@ package connectortest
 
 import (
 	"io"
+	"maps"
 	"strings"
 	"testing"
 
+	"github.com/svod-hub/svod/connectors"
 	"github.com/svod-hub/svod/model"
 	"github.com/svod-hub/svod/outbound"
 )
@@ -23,17 +25,24 @@ func strict(t *testing.T, c Case) {
 		}
 	})
 	t.Run("a wrong credential is refused", func(t *testing.T) {
+		application := c.Browser
+		c.Browser = nil
 		r := newRig(t, c)
-		given := r.given()
+		given := maps.Clone(r.given())
 		for key, value := range r.Wrong(r.server.URL) {
 			if given[key] = value; value == nil {
 				delete(given, key)
 			}
 		}
 		u := r.connect(t, given)
-		_, err := u.Check(t.Context())
+		var err error
+		if application != nil {
+			err = u.Connector.(connectors.Authorizer).Exchange(t.Context(), application(r.sandbox))
+		} else {
+			_, err = u.Check(t.Context())
+		}
 		if model.ClassOf(err) != model.ClassReauth {
-			t.Errorf("Check says %v (%s)", err, model.ClassOf(err))
+			t.Errorf("the answer is %v (%s)", err, model.ClassOf(err))
 		}
 		for _, secret := range u.secrets(c.Type.Settings) {
 			if err != nil && strings.Contains(err.Error(), secret) {
@@ -42,6 +51,13 @@ func strict(t *testing.T, c Case) {
 		}
 		if seen, _ := r.progress(); seen == 0 {
 			t.Error("the sandbox was not asked")
+		}
+	})
+	t.Run("a call without a credential is refused", func(t *testing.T) {
+		r := newRig(t, c)
+		resp, err := r.client.Do(t.Context(), outbound.Request{URL: r.server.URL + c.Bare})
+		if err != nil || resp.Status < 400 && !strings.Contains(string(resp.Body), `"error"`) {
+			t.Errorf("answered %d %s, %v", resp.Status, resp.Body, err)
 		}
 		if len(r.sandbox.Violations()) == 0 {
 			t.Error("the sandbox notes nothing")

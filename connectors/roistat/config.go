@@ -67,7 +67,11 @@ func settingDocs() []connectors.Setting {
 				EN: "A source that was not read for so long makes us refuse, so that Roistat deletes nothing by mistake.",
 				RU: "Если источник так долго не читался, мы отказываем, чтобы Roistat ничего не удалил по ошибке.",
 			}},
-		{Key: "page_size", Default: "1000", Title: connectors.Text{EN: "Orders per page", RU: "Заказов на странице"}},
+		{Key: "page_size", Default: "1000", Title: connectors.Text{EN: "Orders per page", RU: "Заказов на странице"},
+			Help: connectors.Text{
+				EN: "The most that one answer holds, from 1 to 5000.",
+				RU: "Больше заказов в одном ответе не бывает; от 1 до 5000.",
+			}},
 		{Key: "window", Default: "744h", Title: connectors.Text{EN: "Period without a date", RU: "Период, если дата не указана"},
 			Help: connectors.Text{
 				EN: "How far back the list goes when Roistat does not say it.",

@@ -37,11 +37,17 @@ func (a *Account) serve(w http.ResponseWriter, r *http.Request, body []byte, err
 	if rp, ok := a.passGate(w); !ok {
 		return rp
 	}
+	if !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ") {
+		a.violate("a call without a bearer token")
+	}
 	if !a.authorised(r) {
 		return problem(http.StatusUnauthorized, "Unauthorized", "Неверный логин или пароль")
 	}
 	if r.Header.Get("User-Agent") == "" || strings.HasPrefix(r.Header.Get("User-Agent"), "Go-http-client") {
 		a.violate("no User-Agent of one's own")
+	}
+	if !ok {
+		a.violate("%s to an address that there is not", r.Method)
 	}
 	if !ok || err != nil {
 		return problem(http.StatusNotFound, "Not Found", "")

@@ -176,6 +176,9 @@ func (p *Portal) authenticate(user, secret string, args map[string]any, r *http.
 		return caller{scopes: p.rights}, nil
 	}
 	token := text(args["auth"])
+	if token == "" {
+		p.violate("called a method without a credential")
+	}
 	if r.Method == http.MethodPost && r.URL.Query().Get("auth") != "" {
 		p.violate("sent the access token in the address of a POST")
 	}

@@ -204,6 +204,9 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, "/rest/"):
 		p.serveREST(w, r)
 	default:
+		p.mu.Lock()
+		p.violate("%s to an address that there is not", r.Method)
+		p.mu.Unlock()
 		http.NotFound(w, r)
 	}
 }
