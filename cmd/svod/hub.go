@@ -55,6 +55,7 @@ type hub struct {
 	vault   *credentials.Vault
 	secrets map[string]string // "project/connection" → last part of its addresses
 	setup   *jobs.Setup
+	quotas  *quotas
 
 	engine     *jobs.Engine
 	dispatcher *jobs.Dispatcher
@@ -161,7 +162,7 @@ func (h *hub) deps() lend {
 		return connectors.Deps{
 			Project: p.ID, Connection: c.ID, Zone: p.Zone, Currency: p.Currency, Region: p.Region,
 			HookURL: address(h.cfg, "hooks", p.ID, c.ID, h.secret(p.ID, c.ID)), OAuthURL: address(h.cfg, "oauth", p.ID, c.ID),
-			HTTP: client, Limiter: limiter,
+			HTTP: client, Limiter: h.quotas.limiter(limiter, p.ID, c.ID),
 			Memory: credentials.Memory(h.store, p.ID, c.ID), Tokens: credentials.Tokens(h.vault, h.store, p.ID, c.ID),
 			Log: h.log.Named(c.Kind).With(zap.String("project", p.ID), zap.String("connection", c.ID)), Now: h.now,
 		}
@@ -305,7 +306,7 @@ func (h *hub) routes() []api.Routes {
 		oauth.New(oauth.Options{Store: h.store, Lookup: h.oauthTarget, Authorized: h.authorized, Log: h.log.Named("oauth"), Now: h.now}),
 		admin.New(admin.Options{Store: h.store, Actions: actions, Projects: projects, Tokens: tokens(h.cfg), Now: h.now, Log: h.log.Named("admin")}),
 		console.New(console.Options{
-			Store: h.store, Actions: actions, Projects: projects, Queues: h.queueDashboard(), Depths: h.depths, Audience: h.audience, Expiries: h.expiries,
+			Store: h.store, Actions: actions, Projects: projects, Queues: h.queueDashboard(), Depths: h.depths, Audience: h.audience, Expiries: h.expiries, Quotas: h.quotas.used,
 			PublicURL: address(h.cfg), Now: h.now, Log: h.log.Named("console"),
 		}),
 	}

@@ -86,6 +86,16 @@ type QueueDepth struct {
 	Paused  bool // filled in by the console
 }
 
+// Quota is how much of a daily quota a connection has used today (in UTC).
+type Quota struct {
+	Connection string
+	Used       int
+	Limit      int
+}
+
+// Percent is the used part.
+func (q Quota) Percent() int { return min(100, q.Used*100/max(q.Limit, 1)) }
+
 // Expiry is a credential that ends.
 type Expiry struct {
 	Connection string
@@ -108,6 +118,9 @@ type Options struct {
 	// Expiries lists a project's credentials that end and that the hub cannot renew
 	// by itself. Nil: not known.
 	Expiries func(ctx context.Context, project string) ([]Expiry, error)
+	// Quotas tells how much of their daily quotas a project's connections have used.
+	// Nil: not known.
+	Quotas func(ctx context.Context, project string) ([]Quota, error)
 	// PublicURL is how browsers reach the hub. With https cookies are Secure.
 	PublicURL string
 	// Now defaults to time.Now, Log to none.

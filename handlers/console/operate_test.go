@@ -29,6 +29,9 @@ func busy(o *console.Options) {
 		}
 		return connectors.Audience{Visitors: 1234, Visits: 1500, PageViews: 9000}, connection == "metrica", nil
 	}
+	o.Quotas = func(context.Context, string) ([]console.Quota, error) {
+		return []console.Quota{{Connection: "metrica", Used: 1000, Limit: 4000}}, nil
+	}
 	o.Expiries = func(context.Context, string) ([]console.Expiry, error) {
 		return []console.Expiry{{Connection: "metrica", At: viewtest.Now.Add(72 * time.Hour)}}, nil
 	}
@@ -227,7 +230,7 @@ func TestOverviewShowsWhatGoesOn(t *testing.T) {
 	b := s.signedIn(t, "en")
 	page := b.page("/console/p/shop/")
 	contains(t, page, "Webhooks a minute", "in an hour: 2", `<path d="M`, "Visitors today · metrica", "1,234", "visits 1,500, page views 9,000",
-		"Credentials end · metrica", "in 3 d", "Bitrix24 lets us ask twice a second: records that wait: 1.", "orders runs next at 16:00: rows that wait for it: 104.",
+		"Quota used · metrica", `value="25"`, "of 4,000 a day", "Credentials end · metrica", "in 3 d", "Bitrix24 lets us ask twice a second: records that wait: 1.", "orders runs next at 16:00: rows that wait for it: 104.",
 		"orders: rows that wait until their client is accepted: 1.")
 	contains(t, b.page("/console/"), "deliveries", "intake of webhooks", "Pause")
 	plots := regexp.MustCompile(`aria-label="The last hour by minutes: [^"]+"`).FindAllString(page, -1)

@@ -26,6 +26,7 @@ type projectMore struct {
 	Waits     []waitLine
 	Audiences []audience
 	Expiries  []Expiry
+	Quotas    []Quota
 }
 
 type audience struct {
@@ -76,6 +77,11 @@ func (c *Console) more(ctx context.Context, r *request, p *view.Project, status 
 	m.Audiences = c.audiences(ctx, p)
 	if c.opts.Expiries != nil {
 		if m.Expiries, err = c.opts.Expiries(ctx, p.ID); err != nil {
+			return m, err
+		}
+	}
+	if c.opts.Quotas != nil {
+		if m.Quotas, err = c.opts.Quotas(ctx, p.ID); err != nil {
 			return m, err
 		}
 	}

@@ -21,6 +21,7 @@ var operateTests = []test{
 	{"uploads are found", findUploads},
 	{"the uploads that a row was in", sentRows},
 	{"related records", related},
+	{"uses by their prefix", usesOf},
 	{"a record that waits to be read", waitingRef},
 }
 
@@ -242,4 +243,12 @@ func sentRows(b *bench) {
 	}
 	b.same("uploads", got, want)
 	b.same("of a row that is not there", len(must[[]store.SentRow](b)(b.db.SentRows(b.ctx, project, "orders", b24, "9"))), 0)
+}
+
+func usesOf(b *bench) {
+	for _, name := range []string{"quota/shop/a", "quota/shop/b", "quota/shopper/c", "quota/shop/b"} {
+		must[int](b)(b.db.AddUsage(b.ctx, name, "2025-03-01", 2))
+	}
+	must[int](b)(b.db.AddUsage(b.ctx, "quota/shop/a", "2025-03-02", 9))
+	b.same("uses", must[map[string]int](b)(b.db.UsageOf(b.ctx, "quota/shop/", "2025-03-01")), map[string]int{"quota/shop/a": 2, "quota/shop/b": 4})
 }
