@@ -63,8 +63,9 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // framing are the lines of a multipart body that are no rows: a boundary, two
-// headers, an empty line, the names of the columns, and the last boundary.
-const framing = 6
+// headers, an empty line, the names of the columns, and the end of the part and
+// of the body.
+const framing = 7
 
 func swallow(body io.Reader) (swallowed, error) {
 	got := swallowed{}
@@ -118,13 +119,15 @@ func (b *bench) measureDelivery(ctx context.Context, s *storage) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	cpu := hub.usage().cpu
 	floor, err := csvFloor(got.rows)
 	if err != nil {
 		return err
 	}
 	b.add(line{Figure: "rows/s from database to multipart socket", Storage: s.name, Unit: "/s", Floor: floor,
 		Value: float64(got.rows) / got.last.Sub(start).Seconds(),
-		Note:  fmt.Sprintf("%d of %d rows, %.1f MB, in %.1f s with start and fan-out", got.rows, n, float64(got.bytes)/1e6, got.last.Sub(start).Seconds())})
+		Note: fmt.Sprintf("%d of %d rows, %.1f MB, in %.1f s with start and fan-out; %.0f µs of CPU each",
+			got.rows, n, float64(got.bytes)/1e6, got.last.Sub(start).Seconds(), float64(cpu.Microseconds())/float64(got.rows))})
 	b.add(line{Figure: "peak memory of that delivery", Storage: s.name, Unit: "MiB", Value: hub.usage().peak})
 	return nil
 }

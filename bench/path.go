@@ -93,11 +93,7 @@ func (b *bench) profilePath(ctx context.Context, s *storage) error {
 		return err
 	}
 	defer server.stop()
-	what := c.database
-	if s.postgres == "" {
-		what = "sqlite:" + filepath.Join(c.dir, "floor.db")
-	}
-	floor, err := startFloor(what)
+	floor, err := startFloor(c.floor(s))
 	if err != nil {
 		return err
 	}

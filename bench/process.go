@@ -143,6 +143,7 @@ func (p *process) wait(ctx context.Context) error {
 type usage struct {
 	cpu       time.Duration
 	rss, peak float64 // MiB
+	private   float64 // MiB of rss that are no pages of files
 }
 
 func (p *process) usage() usage {
@@ -154,6 +155,8 @@ func (p *process) usage() usage {
 			switch name {
 			case "VmHWM":
 				u.peak = mebibytes(rest)
+			case "RssAnon":
+				u.private = mebibytes(rest)
 			case "VmRSS":
 				u.rss = mebibytes(rest)
 			}

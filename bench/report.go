@@ -63,7 +63,7 @@ func (l line) reached() bool {
 // cells are the columns of the table.
 func (l line) cells() []string {
 	if l.Error != "" {
-		return []string{l.Figure, l.Storage, "not measured: " + l.Error, "", "", "", "no"}
+		return []string{l.Figure, l.Storage, "", "", "", "", "no", "not measured: " + l.Error}
 	}
 	cells := []string{l.Figure, l.Storage, number(l.Value) + " " + l.Unit, "", "", "", ""}
 	if l.Floor > 0 {

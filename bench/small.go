@@ -74,7 +74,8 @@ func (b *bench) measureIdle(ctx context.Context, s *storage) error {
 	const watched = 10 * time.Second
 	pause(ctx, watched)
 	after, then := hub.usage(), s.redisCommands(ctx)
-	b.add(line{Figure: "idle memory", Storage: s.name, Unit: "MiB", Value: after.rss, Target: 50, Most: true})
+	b.add(line{Figure: "idle memory", Storage: s.name, Unit: "MiB", Value: after.rss, Target: 50, Most: true,
+		Note: fmt.Sprintf("%.0f MiB of it are its own, the rest are pages of the program", after.private)})
 	b.add(line{Figure: "idle CPU", Storage: s.name, Unit: "% of a core", Value: 100 * (after.cpu - before.cpu).Seconds() / watched.Seconds(), Target: 2, Most: true})
 	if s.postgres != "" {
 		b.add(line{Figure: "idle Redis commands", Storage: s.name, Unit: "/s", Value: (then - commands) / watched.Seconds(),
