@@ -80,6 +80,7 @@ func openHub(ctx context.Context, cfg *config.Config, log *zap.Logger, migrate b
 	if err := h.openStore(ctx, migrate); err != nil {
 		return nil, err
 	}
+	h.quotas = newQuotas(h.store, h.log, h.now)
 	if err := h.openRest(ctx); err != nil {
 		h.close()
 		return nil, err
@@ -306,7 +307,8 @@ func (h *hub) routes() []api.Routes {
 		oauth.New(oauth.Options{Store: h.store, Lookup: h.oauthTarget, Authorized: h.authorized, Log: h.log.Named("oauth"), Now: h.now}),
 		admin.New(admin.Options{Store: h.store, Actions: actions, Projects: projects, Tokens: tokens(h.cfg), Now: h.now, Log: h.log.Named("admin")}),
 		console.New(console.Options{
-			Store: h.store, Actions: actions, Projects: projects, Queues: h.queueDashboard(), Depths: h.depths, Audience: h.audience, Expiries: h.expiries, Quotas: h.quotas.used,
+			Store: h.store, Actions: actions, Projects: projects, Queues: h.queueDashboard(), Depths: h.depths, Audience: h.audience,
+			Expiries: h.expiries, Quotas: h.quotas.used,
 			PublicURL: address(h.cfg), Now: h.now, Log: h.log.Named("console"),
 		}),
 	}

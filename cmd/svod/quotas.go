@@ -31,6 +31,10 @@ type quotas struct {
 	written time.Time
 }
 
+func newQuotas(db *store.DB, log *zap.Logger, now func() time.Time) *quotas {
+	return &quotas{store: db, log: log, now: now, pending: map[string]int{}}
+}
+
 // quotaEvery is how often counts are written: one small write for many calls.
 const quotaEvery = 5 * time.Second
 
@@ -61,9 +65,6 @@ func (l *countedLimiter) Wait(ctx context.Context, key string, limit connectors.
 func (q *quotas) add(ctx context.Context, name string) {
 	now := q.now()
 	q.mu.Lock()
-	if q.pending == nil {
-		q.pending = map[string]int{}
-	}
 	q.pending[name]++
 	if now.Sub(q.written) < quotaEvery {
 		q.mu.Unlock()

@@ -30,7 +30,7 @@ func TestDailyQuotasAreCounted(t *testing.T) {
 	if err := db.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	q := &quotas{store: db, log: zap.NewNop(), now: clock}
+	q := newQuotas(db, zap.NewNop(), clock)
 	day := func(rate int) connectors.Limit { return connectors.Limit{Rate: rate, Period: 24 * time.Hour} }
 	call := func(connection, key string, limit connectors.Limit, times int) {
 		t.Helper()
