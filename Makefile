@@ -5,7 +5,7 @@
 
 GO ?= go
 
-.PHONY: build test test-all acceptance vet update pictures bench
+.PHONY: bench-parts build test test-all acceptance vet update pictures bench
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o svod ./cmd/svod
@@ -25,8 +25,14 @@ test-all:
 acceptance:
 	test/with-services $(GO) test -tags "postgres redis" -count 1 -timeout 30m -v ./test/endtoend -args -full
 
+# The figures of docs/benchmarks.md, beside floors of the same minute; five to
+# ten minutes. BENCH='-only webhook' takes some of them, BENCH=-h tells the rest.
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime 1s ./store ./flow ./phpform ./connectors/yandexmetrica
+	$(GO) run ./bench $(BENCH)
+
+# The parts on their own.
+bench-parts:
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./store ./flow ./phpform ./handlers/hooks ./connectors/yandexmetrica
 
 # Renew golden files and generated pages; review the difference.
 update:

@@ -21,18 +21,19 @@ import (
 // webhook. what is "echo", "sqlite:PATH" or a PostgreSQL address. It prints where
 // it listens.
 func serveFloor(ctx context.Context, what string) error {
-	commit := func(context.Context, []*raw) error { return nil }
+	commit, end := func(context.Context, []*raw) error { return nil }, func() {}
 	var err error
 	switch {
 	case what == "echo":
 	case strings.HasPrefix(what, "sqlite:"):
-		commit, err = sqliteFloor(ctx, strings.TrimPrefix(what, "sqlite:"))
+		commit, end, err = sqliteFloor(ctx, strings.TrimPrefix(what, "sqlite:"))
 	default:
 		commit, err = postgresFloor(ctx, what)
 	}
 	if err != nil {
 		return err
 	}
+	defer end()
 	incoming := make(chan *raw, 8192)
 	go groupCommit(ctx, incoming, commit)
 	e := echo.New()
@@ -105,36 +106,39 @@ func groupCommit(ctx context.Context, incoming <-chan *raw, commit func(context.
 // floorTable is a journal without anything to find its entries by.
 const floorTable = "CREATE TABLE IF NOT EXISTS floor_journal (id %s PRIMARY KEY, received_at BIGINT NOT NULL, body %s NOT NULL)"
 
-func sqliteFloor(ctx context.Context, path string) (func(context.Context, []*raw) error, error) {
+// sqliteFloor gives the commit and what closes its database.
+func sqliteFloor(ctx context.Context, path string) (commit func(context.Context, []*raw) error, end func(), err error) {
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	conn, err := db.Conn(ctx)
+	end = func() { _ = db.Close() } // a floor keeps nothing
+	commit, err = sqliteCommit(ctx, db)
 	if err != nil {
-		return nil, err
+		end()
+		return nil, nil, err
 	}
-	if _, err := conn.ExecContext(ctx, fmt.Sprintf(floorTable, "INTEGER", "BLOB")); err != nil {
+	return commit, end, nil
+}
+
+func sqliteCommit(ctx context.Context, db *sql.DB) (func(context.Context, []*raw) error, error) {
+	db.SetMaxOpenConns(1)
+	if _, err := db.ExecContext(ctx, fmt.Sprintf(floorTable, "INTEGER", "BLOB")); err != nil {
 		return nil, err
 	}
 	const chunk = 32
-	insert := map[int]*sql.Stmt{}
-	for _, n := range []int{chunk, 1} {
-		if insert[n], err = conn.PrepareContext(ctx, "INSERT INTO floor_journal (received_at, body) VALUES "+
-			strings.TrimSuffix(strings.Repeat("(?,?),", n), ",")); err != nil {
+	statements := map[int]*sql.Stmt{}
+	for n, text := range map[int]string{
+		begin: "BEGIN IMMEDIATE", commitAll: "COMMIT",
+		1: "INSERT INTO floor_journal (received_at, body) VALUES (?,?)", chunk: "INSERT INTO floor_journal (received_at, body) VALUES (?,?)" + strings.Repeat(",(?,?)", chunk-1),
+	} {
+		var err error
+		if statements[n], err = db.PrepareContext(ctx, text); err != nil {
 			return nil, err
 		}
 	}
-	begin, err := conn.PrepareContext(ctx, "BEGIN IMMEDIATE")
-	if err != nil {
-		return nil, err
-	}
-	end, err := conn.PrepareContext(ctx, "COMMIT")
-	if err != nil {
-		return nil, err
-	}
 	return func(ctx context.Context, batch []*raw) error {
-		if _, err := begin.ExecContext(ctx); err != nil {
+		if _, err := statements[begin].ExecContext(ctx); err != nil {
 			return err
 		}
 		args := make([]any, 0, 2*chunk)
@@ -147,15 +151,21 @@ func sqliteFloor(ctx context.Context, path string) (func(context.Context, []*raw
 			for _, r := range batch[:n] {
 				args = append(args, r.at.UnixMicro(), r.body)
 			}
-			if _, err := insert[n].ExecContext(ctx, args...); err != nil {
+			if _, err := statements[n].ExecContext(ctx, args...); err != nil {
 				return err
 			}
 			batch = batch[n:]
 		}
-		_, err := end.ExecContext(ctx)
+		_, err := statements[commitAll].ExecContext(ctx)
 		return err
 	}, nil
 }
+
+// Statements that insert nothing.
+const (
+	begin     = 0
+	commitAll = -1
+)
 
 func postgresFloor(ctx context.Context, address string) (func(context.Context, []*raw) error, error) {
 	pool, err := pgxpool.New(ctx, address)

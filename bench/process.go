@@ -35,6 +35,7 @@ func (b *bench) build(ctx context.Context) error {
 // process is a program that is being measured.
 type process struct {
 	cmd     *exec.Cmd
+	pid     int
 	address string
 	log     string
 	ended   chan struct{}
@@ -46,7 +47,7 @@ func spawn(cmd *exec.Cmd) (*process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &process{cmd: cmd, ended: make(chan struct{})}
+	p := &process{cmd: cmd, pid: cmd.Process.Pid, ended: make(chan struct{})}
 	go func() {
 		_ = cmd.Wait() // how it ended is in ProcessState
 		close(p.ended)
@@ -148,7 +149,7 @@ type usage struct {
 
 func (p *process) usage() usage {
 	var u usage
-	pid := strconv.Itoa(p.cmd.Process.Pid)
+	pid := strconv.Itoa(p.pid)
 	if status, err := os.ReadFile("/proc/" + pid + "/status"); err == nil {
 		for l := range strings.Lines(string(status)) {
 			name, rest, _ := strings.Cut(l, ":")
