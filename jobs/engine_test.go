@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -182,6 +184,7 @@ var (
 // that the test moves.
 type bundle struct {
 	t       testing.TB
+	file    string
 	db      *store.DB
 	crm     *crm
 	metrica *analytics
@@ -210,15 +213,16 @@ func setup(t testing.TB, change ...func(*model.FlowSpec)) *bundle {
 	b := &bundle{t: t, clock: time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC),
 		crm:     &crm{records: map[model.Ref]model.Record{}, pages: map[string]connectors.Page{}},
 		metrica: &analytics{rows: map[string]map[string]string{}}}
-	var err error
-	b.db, err = store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "svod.db"), store.Options{Log: zap.NewNop(), Now: b.now})
+	b.file = filepath.Join(t.TempDir(), "svod.db")
+	empty, err := emptyDatabase()
+	if err == nil {
+		err = os.WriteFile(b.file, empty, 0o600)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.open()
 	t.Cleanup(func() { _ = b.db.Close() })
-	if err := b.db.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	source := &jobs.Connection{Project: "shop", ID: "b24", Connector: b.crm, Poll: 10 * time.Minute, Receives: true}
 	to := &jobs.Connection{Project: "shop", ID: "metrica", Connector: b.metrica}
 	project := &jobs.Project{ID: "shop", Zone: time.UTC, Connections: []*jobs.Connection{source, to}}
@@ -244,6 +248,34 @@ func setup(t testing.TB, change ...func(*model.FlowSpec)) *bundle {
 	b.setup = &jobs.Setup{Projects: []*jobs.Project{project}}
 	b.restart()
 	return b
+}
+
+// emptyDatabase is a migrated database file: migrating takes longer than most
+// tests.
+var emptyDatabase = sync.OnceValues(func() ([]byte, error) {
+	folder, err := os.MkdirTemp("", "svod-jobs")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder)
+	file := filepath.Join(folder, "empty.db")
+	db, err := store.Open(context.Background(), "sqlite:"+file, store.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(db.Migrate(context.Background()), db.Close()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(file)
+})
+
+func (b *bundle) open() {
+	b.t.Helper()
+	var err error
+	b.db, err = store.Open(b.t.Context(), "sqlite:"+b.file, store.Options{Log: zap.NewNop(), Now: b.now})
+	if err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // restart begins a new process on the same database.

@@ -51,6 +51,11 @@ func (e *Engine) followOne(ctx context.Context, f *Flow, follower connectors.Fol
 		u.Details = outcome.Details
 		u.FollowAt = followAfter(u.StartedAt, now)
 	case outcome.State == connectors.UploadRejected:
+		// The rows stay sent. They were taken as they are; what the fate of the whole
+		// says (LINKAGE_FAILURE: nobody of the site's visitors was found in them, which
+		// is the usual end of static calls, yandex-metrica §7, §11) is not mended by
+		// sending the same again. The upload shows it, and who has mended the cause
+		// sends its rows again by hand.
 		u.Status, u.Details, u.FinishedAt, u.FollowAt = store.UploadRejected, outcome.Details, now, time.Time{}
 		u.Cause, u.Error = model.CauseUploadRejected, strings.Join(outcome.Reasons, "; ")
 	default:

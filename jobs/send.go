@@ -42,7 +42,8 @@ func (r *run) send(ctx context.Context, b *batch) error {
 		e.worked(ctx, r.flow.To)
 		return r.conclude(ctx, b.upload, outcome, b.dropped)
 	}
-	if model.ClassOf(err) != model.ClassUnknown {
+	// An error without a class tells nothing about what the destination got.
+	if isClassified(err) && model.ClassOf(err) != model.ClassUnknown {
 		r.giveBack(ctx, b.upload, err)
 		return err
 	}
