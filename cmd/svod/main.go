@@ -73,7 +73,7 @@ func newRoot() *cobra.Command {
 	}
 	root.PersistentFlags().StringVarP(&s.config, "config", "c", "svod.yaml", "the configuration file")
 	root.AddCommand(
-		newAlerts(s), newForget(s), newRotate(s),
+		newAlerts(s), newDoctor(s), newForget(s), newListen(s), newRotate(s),
 		newCheck(s), newDemo(), newReplay(s), newSandbox(), newSend(s), newServe(s), newStatus(s), newStatuses(s), newURLs(s),
 	)
 	return root
