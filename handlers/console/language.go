@@ -128,13 +128,16 @@ func (l *language) number(n int64) string {
 	return sign + strings.Join(append([]string{digits}, groups...), l.thousands)
 }
 
+// moment is what counts as now.
+const moment = 5 * time.Second
+
 // ago says how far a time is from now, in either direction.
 func (l *language) ago(t, now time.Time) string {
 	distance, key := now.Sub(t), "time.ago"
 	if distance < 0 {
 		distance, key = -distance, "time.in"
 	}
-	if distance < 5*time.Second {
+	if distance < moment {
 		return l.text("time.now")
 	}
 	return l.text(key, l.span(distance))

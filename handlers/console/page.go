@@ -194,8 +194,8 @@ func (p *Page) SinceSpan(t time.Time) string { return p.language.span(max(0, p.n
 // Idle reports whether a flow has nothing to do until something changes.
 func (p *Page) Idle(f view.FlowStatus) bool { return f.Idle(p.now) }
 
-// Past reports whether a time has come.
-func (p *Page) Past(t time.Time) bool { return !t.IsZero() && !t.After(p.now) }
+// Past reports whether a time has come, or comes within a moment.
+func (p *Page) Past(t time.Time) bool { return !t.IsZero() && !t.After(p.now.Add(moment)) }
 
 // Machine writes a time for the datetime attribute.
 func (p *Page) Machine(t time.Time) string { return t.UTC().Format(time.RFC3339) }
