@@ -184,7 +184,7 @@ func settings() []connectors.Setting {
 		{Key: "unfinished", Default: skip, Title: text("Calls that are not over", "Незавершённые звонки"), Help: text(
 			"skip: they become records when they are over; keep: at once.",
 			"skip: становятся записями по завершении; keep: сразу.")},
-		{Key: "phone_region", Default: defaultRegion, Title: text("Country of phones", "Страна телефонов"), Help: text(
+		{Key: "phone_region", Title: text("Country of phones", "Страна телефонов"), Help: text(
 			"How phones without a country code are read.", "Как читать телефоны без кода страны.")},
 	}
 }

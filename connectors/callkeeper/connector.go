@@ -11,6 +11,7 @@
 package callkeeper
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -37,6 +38,7 @@ func newConnector(s connectors.Settings, d connectors.Deps) (*Connector, error) 
 	if err := s.Decode(&c.cfg); err != nil {
 		return nil, err
 	}
+	c.cfg.PhoneRegion = cmp.Or(c.cfg.PhoneRegion, d.Region)
 	if err := c.cfg.prepare(); err != nil {
 		return nil, err
 	}

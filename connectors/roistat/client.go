@@ -1,6 +1,7 @@
 package roistat
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ func New(s connectors.Settings, d connectors.Deps) (*Connector, error) {
 	if err := s.Decode(&c.settings); err != nil {
 		return nil, err
 	}
+	c.PhoneRegion = cmp.Or(c.PhoneRegion, d.Region)
 	if err := c.complete(); err != nil {
 		return nil, err
 	}

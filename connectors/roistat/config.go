@@ -92,7 +92,7 @@ func settingDocs() []connectors.Setting {
 				EN: "Codes of the deal fields that Roistat gets; all of them when absent.",
 				RU: "Коды полей сделки для Roistat; если не указано, все.",
 			}},
-		{Key: "phone_region", Default: "RU", Title: connectors.Text{EN: "Country of phones", RU: "Страна телефонов"},
+		{Key: "phone_region", Title: connectors.Text{EN: "Country of phones", RU: "Страна телефонов"},
 			Help: connectors.Text{
 				EN: "ISO 3166 country that numbers without a country code belong to.",
 				RU: "Страна (ISO 3166) номеров без кода страны.",
