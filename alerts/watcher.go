@@ -124,9 +124,12 @@ func (w *Watcher) release() {
 func (w *Watcher) Look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookFor)
 	defer cancel()
-	var err error
-	if w.lease, w.held, err = w.opts.Store.TakeLease(ctx, leaseName, w.opts.Holder, leaseFor); err != nil || !w.held {
-		return err
+	lease, held, err := w.opts.Store.TakeLease(ctx, leaseName, w.opts.Holder, leaseFor)
+	if err != nil {
+		return err // whether it is still ours, Stop finds out
+	}
+	if w.lease, w.held = lease, held; !held {
+		return nil
 	}
 	state, err := w.recall(ctx)
 	if err != nil {

@@ -87,7 +87,7 @@ func Forget(ctx context.Context, db Store, r Request) (Result, error) {
 		result.Records[key.Kind]++
 	}
 	result.Versions, result.Entries, result.Uploads = len(f.versions), len(f.entries), len(f.uploads)
-	if r.DryRun || result.Empty() {
+	if r.DryRun || len(f.keys)+len(f.versions)+len(f.entries)+len(f.uploads) == 0 {
 		return result, nil
 	}
 	return result, remove(ctx, db, r, f, &result)
