@@ -16,7 +16,7 @@ import (
 
 var (
 	keyRows     = newBatch("kind text, connection text, id text", 64, 8)
-	recordRows  = newBatch(recordRow, 32, 8)
+	recordRows  = newBatch(recordRow)
 	changeRows  = newBatch(recordRow)
 	surplusRows = newBatch("n bigint")
 	contentRows = newBatch("kind text, connection text, id text, seq bigint, updated_at bigint, read_at bigint, hash bytea, data text")
@@ -276,11 +276,9 @@ func (f *feed) add(r *rows, v *version) {
 }
 
 func (f *feed) flush(ctx context.Context, w writes) error {
-	const columns = "project, kind, connection, id, seq, created_at, updated_at, read_at, deleted, hash," +
-		" company_id, contact_id, deal_id, employee_id, lead_id, data"
 	const itsRow = ` FROM v
 		WHERE records.project = ? AND records.kind = v.kind AND records.connection = v.connection AND records.id = v.id`
-	if _, err := f.s.execEach(ctx, w.fresh, "INSERT INTO records ("+columns+") SELECT "+columns+" FROM v"); err != nil {
+	if err := f.s.insertEach(ctx, w.fresh, "records", ""); err != nil {
 		return err
 	}
 	if err := f.keepVersions(ctx, w.history); err != nil {

@@ -211,6 +211,42 @@ func (s *session) execEach(ctx context.Context, r *rows, stmt string, args ...an
 	return total, err
 }
 
+// insertEach inserts all rows as they are. Tail is what follows: ON CONFLICT….
+// SQLite gets plain VALUES: a table v in front of them takes longer than the
+// rows.
+func (s *session) insertEach(ctx context.Context, r *rows, table, tail string) error {
+	columns := strings.Join(r.b.names, ", ")
+	if s.d.postgres {
+		_, err := s.execEach(ctx, r, "INSERT INTO "+table+" ("+columns+") SELECT "+columns+" FROM v WHERE true"+tail)
+		return err
+	}
+	row := "(?" + strings.Repeat(",?", len(r.b.names)-1) + ")"
+	width := len(r.b.names)
+	for rest := r.flat; len(rest) > 0; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := 1
+		if len(rest) >= plainRows*width {
+			n = plainRows
+		}
+		key := fmt.Sprint(n, table, tail)
+		stmt := s.d.remember(key, func() string {
+			return "INSERT INTO " + table + " (" + columns + ") VALUES " + row + strings.Repeat(","+row, n-1) + tail
+		})
+		// The driver watches a context with a goroutine for each statement.
+		if _, err := s.exec(context.WithoutCancel(ctx), stmt, rest[:n*width]...); err != nil {
+			return err
+		}
+		rest = rest[n*width:]
+	}
+	return nil
+}
+
+// plainRows is how many rows SQLite gets at a time; more are slower to bind than
+// they save.
+const plainRows = 8
+
 // queryEach runs a query over all rows.
 func (s *session) queryEach(ctx context.Context, r *rows, scan func(*sql.Rows) error, stmt string, args ...any) error {
 	return r.each(s.d, func(head string, chunk []any, _, _ int) error {

@@ -34,8 +34,7 @@ func (d *Delivery) dest() []any {
 
 // dueColumns are what a run needs to know of a due row and of its record. There
 // are many of them: each column counts.
-const dueColumns = "d.number, d.connection, d.id, d.row_key, d.wanted_seq, d.state, d.hash, CASE WHEN d.asked > 0 THEN 1 ELSE 0 END, d.sent_at," +
-	" r.seq, r.read_at, r.deleted, r.data"
+const dueColumns = "d.number, d.connection, d.id, d.wanted_seq, d.hash, d.asked > 0, d.sent_at, r.seq, r.deleted, r.data"
 
 // dues reads deliveries with their records.
 type dues struct {
@@ -50,8 +49,7 @@ func (d *dues) scan(rows *sql.Rows, kind model.Kind, more func(*Due) []any) erro
 	d.due, d.raw = append(d.due, Due{}), append(d.raw, stored{})
 	due, r := &d.due[len(d.due)-1], &d.raw[len(d.raw)-1]
 	due.Project, due.Flow, due.Kind = d.project, d.flow, kind
-	dest := []any{&due.Number, &due.Connection, &due.ID, &due.RowKey, &due.WantedSeq, &due.State, &due.Hash, &due.Asked, timeAt{&due.SentAt},
-		&r.seq, timeAt{&r.read}, &r.deleted, &r.data}
+	dest := []any{&due.Number, &due.Connection, &due.ID, &due.WantedSeq, &due.Hash, &due.Asked, timeAt{&due.SentAt}, &r.seq, &r.deleted, &r.data}
 	if more != nil {
 		dest = append(dest, more(due)...)
 	}

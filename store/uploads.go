@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	sendingRows = newBatch("position bigint, delivery bigint, seq bigint, hash bytea, row_key text", 128, 16)
+	sendingRows = newBatch("upload_id bigint, position bigint, delivery bigint, seq bigint, hash bytea, row_key text")
 	refusalRows = newBatch("position bigint, delivery bigint, seq bigint, row_key text, cause text, error text")
 	createdRows = newBatch("delivery bigint, remote_id text")
 )
@@ -79,12 +79,11 @@ func (db *DB) FillUpload(ctx context.Context, uploadID int64, sent []Sending) er
 			if numbers[i] == 0 {
 				return model.Errorf(model.ClassPermanent, model.CauseInternal, "the flow has no row of record %s", x.ID)
 			}
-			r.add(x.Position, numbers[i], x.Seq, x.Hash, x.RowKey)
+			r.add(uploadID, x.Position, numbers[i], x.Seq, x.Hash, x.RowKey)
 			count = max(count, x.Position+1)
 		}
-		if _, err := s.execEach(ctx, r, `INSERT INTO upload_rows (upload_id, position, delivery, seq, hash, row_key)
-			SELECT CAST(? AS BIGINT), position, delivery, seq, hash, row_key FROM v WHERE true
-			ON CONFLICT (upload_id, position) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, row_key = excluded.row_key`, uploadID); err != nil {
+		if err := s.insertEach(ctx, r, "upload_rows", ` ON CONFLICT (upload_id, position)
+			DO UPDATE SET seq = excluded.seq, hash = excluded.hash, row_key = excluded.row_key`); err != nil {
 			return err
 		}
 		_, err = s.exec(ctx, "UPDATE uploads SET row_count = GREATEST(row_count, ?) WHERE id = ?", count, uploadID)
@@ -202,9 +201,9 @@ func (db *DB) UploadRows(ctx context.Context, project string, uploadID int64, af
 		out.flow = u[0].Flow
 		return s.query(ctx, func(rows *sql.Rows) error {
 			return out.scan(rows, "", func(d *Due) []any {
-				return []any{&d.Kind, &d.Position, &d.PendingSeq, &d.PendingHash}
+				return []any{&d.Kind, &d.RowKey, &d.Position, &d.PendingSeq, &d.PendingHash}
 			})
-		}, "SELECT "+dueColumns+`, d.kind, u.position, u.seq, u.hash FROM upload_rows u CROSS JOIN deliveries d CROSS JOIN records r
+		}, "SELECT "+dueColumns+`, d.kind, u.row_key, u.position, u.seq, u.hash FROM upload_rows u CROSS JOIN deliveries d CROSS JOIN records r
 			WHERE u.upload_id = ? AND u.position > ? AND d.number = u.delivery
 			AND r.project = d.project AND r.kind = d.kind AND r.connection = d.connection AND r.id = d.id
 			ORDER BY u.position LIMIT ?`, uploadID, afterPosition, limit)
