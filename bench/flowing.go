@@ -168,7 +168,7 @@ func (b *bench) measureIntake(ctx context.Context, s *storage) error {
 		left int
 	}
 	var points []point
-	for deadline := time.Now().Add(60 * time.Second); ; pause(ctx, 20*time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); ; pause(ctx, 200*time.Millisecond) { // counting costs the more the more wait
 		backlogs, err := db.JournalBacklogs(ctx)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -182,19 +183,17 @@ func (f JournalFilter) bound(ctx context.Context, s *session, w *where) error {
 		at          time.Time
 		none        bool
 		find, bound string
+		otherwise   int64 // SQLite chooses the index of numbers only where they are bounded
 	}{
-		{f.Since.Add(-commitSlack), f.Since.IsZero(), "received_at < ? ORDER BY received_at DESC", "id > ?"},
-		{f.Until.Add(commitSlack), f.Until.IsZero(), "received_at >= ? ORDER BY received_at", "id < ?"},
+		{f.Since.Add(-commitSlack), f.Since.IsZero(), "received_at < ? ORDER BY received_at DESC", "id > ?", 0},
+		{f.Until.Add(commitSlack), f.Until.IsZero(), "received_at >= ? ORDER BY received_at", "id < ?", math.MaxInt64},
 	} {
 		if b.none {
 			continue
 		}
-		var id int64
+		id := b.otherwise
 		err := s.get(ctx, []any{&id}, "SELECT id FROM journal WHERE project = ? AND "+b.find+" LIMIT 1", f.Project, b.at)
-		if errors.Is(err, ErrNotFound) {
-			continue
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 		w.and(b.bound, id)
