@@ -38,10 +38,11 @@ func benchmarkAppendJournal(b *testing.B, open func(testing.TB, store.Options) *
 // deals makes a batch of deals as a CRM's are.
 func deals(n, from int, version time.Time) []model.Record {
 	out := make([]model.Record, n)
+	created := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i := range out {
 		id := from + i
 		out[i] = &model.Deal{
-			Base: model.Base{Kind: model.KindDeal, Connection: "b24", ID: fmt.Sprint(id), CreatedAt: version, UpdatedAt: version, ReadAt: version,
+			Base: model.Base{Kind: model.KindDeal, Connection: "b24", ID: fmt.Sprint(id), CreatedAt: created, UpdatedAt: version, ReadAt: version,
 				Links:    model.Links{ContactID: fmt.Sprint(id / 2), EmployeeID: fmt.Sprint(id % 10)},
 				Tracking: model.Tracking{ClientID: "1234567890123456789", UTM: model.UTM{Source: "yandex", Medium: "cpc", Campaign: "brand"}},
 				Fields:   model.Fields{"UF_CRM_1": "value", "UF_CRM_2": []string{"a", "b"}, "SOURCE_ID": "WEB"}},
