@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svod-hub/svod/connectors"
 	"github.com/svod-hub/svod/connectors/amocrm/sandbox"
 	"github.com/svod-hub/svod/model"
 )
@@ -85,7 +86,7 @@ func TestPauses(t *testing.T) {
 		b.account.Inject(sandbox.Fault{Status: http.StatusTooManyRequests, Times: 1})
 		_, err := b.Check(t.Context())
 		classOf(t, err, model.ClassQuota, model.CauseQuota)
-		if got := b.limiter.until.Sub(b.clock.Now()); got != want*time.Second {
+		if got := b.limiter.PausedUntil().Sub(b.clock.Now()); got != want*time.Second {
 			t.Errorf("pause %d is %v, want %v s", i, got, int(want))
 		}
 		_, err = b.Check(t.Context())
@@ -99,7 +100,7 @@ func TestPauses(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.account.Inject(sandbox.Fault{Status: http.StatusTooManyRequests, Times: 1})
-	if _, err := b.Check(t.Context()); err == nil || b.limiter.until.Sub(b.clock.Now()) != time.Second {
+	if _, err := b.Check(t.Context()); err == nil || b.limiter.PausedUntil().Sub(b.clock.Now()) != time.Second {
 		t.Error("a success does not end the row of pauses")
 	}
 }
@@ -113,7 +114,7 @@ func TestCheck(t *testing.T) {
 	}
 	b.obeys(t)
 	foreign := newBench(t, nil, map[string]any{"token": nil, "account_id": "5", "oauth": map[string]any{"client_id": sandbox.ClientID, "client_secret": sandbox.ClientSecret}})
-	foreign.tokens.token.Access = model.Secret(fmt.Sprint(foreign.account.Settings(foreign.server.URL)["token"]))
+	foreign.tokens.Put(connectors.Token{Access: model.Secret(fmt.Sprint(foreign.account.Settings(foreign.server.URL)["token"]))})
 	_, err = foreign.Check(t.Context())
 	classOf(t, err, model.ClassPermanent, model.CauseForeignAccount)
 }
@@ -127,7 +128,7 @@ func TestBlocked(t *testing.T) {
 		_, err := b.Check(t.Context())
 		classOf(t, err, model.ClassQuota, model.CauseQuota)
 	}
-	if got := b.limiter.until.Sub(b.clock.Now()); got != 15*time.Minute {
+	if got := b.limiter.PausedUntil().Sub(b.clock.Now()); got != 15*time.Minute {
 		t.Errorf("paused for %v", got)
 	}
 }

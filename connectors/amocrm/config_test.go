@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/svod-hub/svod/connectors"
+	"github.com/svod-hub/svod/connectors/connectortest"
 )
 
 func TestSettingsMistakes(t *testing.T) {
@@ -30,7 +31,7 @@ func TestSettingsMistakes(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := New(yamlSettings(tc.yaml), connectors.Deps{})
+			_, err := New(connectortest.YAML(tc.yaml), connectors.Deps{})
 			if len(tc.want) == 0 {
 				if err != nil {
 					t.Fatal(err)

@@ -1,23 +1,20 @@
 package amocrm
 
 import (
-	"context"
 	"encoding/json"
 	"flag"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"go.uber.org/goleak"
 
 	"github.com/svod-hub/svod/connectors"
 	"github.com/svod-hub/svod/connectors/amocrm/sandbox"
+	"github.com/svod-hub/svod/connectors/connectortest"
 	"github.com/svod-hub/svod/model"
 	"github.com/svod-hub/svod/outbound"
 	"github.com/svod-hub/svod/outbound/outboundtest"
@@ -27,117 +24,15 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// clock moves when it is told to, and with each call that the limiter grants.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock { return &clock{now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-// limiter spreads calls over the clock's time, so that the sandbox's own limit
-// holds without waiting.
-type limiter struct {
-	clock *clock
-	mu    sync.Mutex
-	until time.Time
-	held  sync.Mutex
-}
-
-func (l *limiter) Wait(_ context.Context, _ string, limit connectors.Limit) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.until.After(l.clock.Now()) {
-		return &model.Error{Class: model.ClassQuota, Cause: model.CauseQuota, Message: "paused", RetryAt: l.until}
-	}
-	l.clock.Add(limit.Period / time.Duration(limit.Rate))
-	return nil
-}
-
-func (l *limiter) Pause(_ context.Context, _ string, until time.Time) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.until = until
-	return nil
-}
-
-func (l *limiter) Acquire(context.Context, string, int) (func(), error) {
-	l.held.Lock()
-	return l.held.Unlock, nil
-}
-
-type memory struct {
-	mu    sync.Mutex
-	facts map[string]string
-}
-
-func (m *memory) Recall(_ context.Context, name string) (string, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.facts[name], nil
-}
-
-func (m *memory) Remember(_ context.Context, name, value string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.facts[name] = value
-	return nil
-}
-
-type tokens struct {
-	alone sync.Mutex
-	mu    sync.Mutex
-	token connectors.Token
-}
-
-func (t *tokens) Load(context.Context) (connectors.Token, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.token, nil
-}
-
-func (t *tokens) Renew(ctx context.Context, fn func(context.Context, connectors.Token) (connectors.Token, error)) (connectors.Token, error) {
-	t.alone.Lock()
-	defer t.alone.Unlock()
-	now, _ := t.Load(ctx)
-	fresh, err := fn(ctx, now)
-	if err != nil {
-		return now, err
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.token = fresh
-	return fresh, nil
-}
-
-// yamlSettings are a connection's part of svod.yaml.
-type yamlSettings string
-
-func (s yamlSettings) Decode(into any) error {
-	return yaml.UnmarshalWithOptions([]byte(s), into, yaml.Strict())
-}
-
 // bench is a connector and the account that it is connected to.
 type bench struct {
 	*Connector
 	account *sandbox.Account
 	server  *outboundtest.Server
-	clock   *clock
-	memory  *memory
-	tokens  *tokens
-	limiter *limiter
+	clock   *connectortest.Clock
+	memory  *connectortest.Memory
+	tokens  *connectortest.Tokens
+	limiter *connectortest.Limiter
 	extra   map[string]any
 }
 
@@ -145,8 +40,9 @@ type bench struct {
 // the account.
 func newBench(t testing.TB, options map[string]string, settings map[string]any) *bench {
 	t.Helper()
-	b := &bench{clock: newClock(), memory: &memory{facts: map[string]string{}}, tokens: &tokens{}, extra: settings}
-	b.limiter = &limiter{clock: b.clock}
+	b := &bench{clock: connectortest.NewClock(), memory: &connectortest.Memory{}, tokens: &connectortest.Tokens{}, extra: settings}
+	b.limiter = connectortest.NewLimiter(b.clock)
+	b.limiter.Spread = true // so that the sandbox's own limit holds without waiting
 	var err error
 	if b.account, err = sandbox.New(connectors.SandboxOptions{Now: b.clock.Now, Options: options}); err != nil {
 		t.Fatal(err)
@@ -165,11 +61,7 @@ func (b *bench) connect(t testing.TB, base string) *Connector {
 			delete(given, name)
 		}
 	}
-	data, err := yaml.Marshal(given)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := New(yamlSettings(data), connectors.Deps{
+	c, err := New(connectortest.Settings(t, given), connectors.Deps{
 		Project: "shop", Connection: "amo", Zone: time.UTC, Currency: "RUB", OAuthURL: sandbox.RedirectURI,
 		HTTP: b.server.Client(), Limiter: b.limiter, Memory: b.memory, Tokens: b.tokens, Now: b.clock.Now,
 	})
@@ -189,11 +81,7 @@ func (b *bench) obeys(t testing.TB) {
 
 func sample(t testing.TB, name string) []byte {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", "samples", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
+	return connectortest.File(t, filepath.Join("testdata", "samples", name))
 }
 
 // golden compares a value with testdata/golden/NAME.json.
@@ -203,21 +91,7 @@ func golden(t *testing.T, name string, value any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got = append(got, '\n')
-	path := filepath.Join("testdata", "golden", name+".json")
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("%v (run with -update)", err)
-	}
-	if string(got) != string(want) {
-		t.Errorf("%s differs:\n%s", path, got)
-	}
+	connectortest.Golden(t, *update, filepath.Join("testdata", "golden", name+".json"), append(got, '\n'))
 }
 
 // described is a record with the parts that its JSON leaves out.

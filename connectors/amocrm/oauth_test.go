@@ -69,7 +69,7 @@ func TestRefreshBeforeTheEnd(t *testing.T) {
 	if got := b.account.Calls()["oauth refresh_token"]; got != 1 {
 		t.Errorf("%d refreshes", got)
 	}
-	if b.tokens.token.Extra[extraPrevious] == "" {
+	if b.tokens.Token().Extra[extraPrevious] == "" {
 		t.Error("no trace of the previous pair")
 	}
 	b.obeys(t)
@@ -171,7 +171,7 @@ func TestExchange(t *testing.T) {
 	classOf(t, b.Exchange(t.Context(), query("client_id", "other")), model.ClassPermanent, model.CauseAuth)
 	classOf(t, b.Exchange(t.Context(), query("referer", "evil.test")), model.ClassPermanent, model.CauseAddressForbidden)
 	classOf(t, b.Exchange(t.Context(), query("code", "stale")), model.ClassReauth, model.CauseAuth)
-	if b.tokens.token.Access != "" {
+	if b.tokens.Token().Access != "" {
 		t.Fatal("a refused code left a token")
 	}
 	if err := b.Exchange(t.Context(), query()); err != nil {
@@ -198,7 +198,7 @@ func TestExchangeOfAnotherAccount(t *testing.T) {
 	b := newBench(t, map[string]string{"auth": "oauth"}, map[string]any{"account_id": "5"})
 	err := b.Exchange(t.Context(), url.Values{"code": {b.account.Code()}, "referer": {strings.TrimPrefix(b.server.URL, "http://")}})
 	classOf(t, err, model.ClassPermanent, model.CauseForeignAccount)
-	if b.tokens.token.Access != "" {
+	if b.tokens.Token().Access != "" {
 		t.Error("the other account's token was stored")
 	}
 }
@@ -223,8 +223,8 @@ func TestRename(t *testing.T) {
 			if got := b.account.Calls()["resolver"]; got != 1 {
 				t.Errorf("%d questions to the resolver", got)
 			}
-			if !strings.Contains(b.memory.facts[memoryHost], moved) {
-				t.Errorf("remembered %q", b.memory.facts[memoryHost])
+			if !strings.Contains(b.memory.Fact(memoryHost), moved) {
+				t.Errorf("remembered %q", b.memory.Fact(memoryHost))
 			}
 			b.obeys(t)
 		})
@@ -238,7 +238,7 @@ func TestRenameToAStrangerIsNotBelieved(t *testing.T) {
 	b.account.Inject(sandbox.Fault{Path: "/oauth2/account", Status: 200, Body: `{"subdomain":"x","domain":"evil.test"}`, Times: 1})
 	_, err := b.Check(t.Context())
 	classOf(t, err, model.ClassPermanent, model.CauseNotFound)
-	if b.memory.facts[memoryHost] != "" {
+	if b.memory.Fact(memoryHost) != "" {
 		t.Error("a stranger's host was remembered")
 	}
 }
@@ -261,7 +261,7 @@ func TestErrorsTellNoSecrets(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 401, 402, 403, 404, 422, 429, 500, 503} {
 		b := connected(t)
-		token := b.tokens.token
+		token := b.tokens.Token()
 		echo := fmt.Sprintf(`{"hint":"%s","title":"%s","validation-errors":[{"request_id":"0","errors":[{"code":"%s","path":"x"}]}]}`,
 			token.Refresh.Reveal(), sandbox.ClientSecret, token.Access.Reveal())
 		b.account.Inject(sandbox.Fault{Status: status, Body: echo, ContentType: "application/json"})

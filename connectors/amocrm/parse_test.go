@@ -13,13 +13,14 @@ import (
 
 	"github.com/svod-hub/svod/connectors"
 	"github.com/svod-hub/svod/connectors/amocrm/sandbox"
+	"github.com/svod-hub/svod/connectors/connectortest"
 	"github.com/svod-hub/svod/model"
 	"github.com/svod-hub/svod/phpform"
 )
 
 func receiver(t testing.TB, yaml string) *Connector {
 	t.Helper()
-	c, err := New(yamlSettings("{url: https://example.amocrm.ru, "+yaml+"}"), connectors.Deps{Connection: "amo"})
+	c, err := New(connectortest.YAML("{url: https://example.amocrm.ru, "+yaml+"}"), connectors.Deps{Connection: "amo"})
 	if err != nil {
 		t.Fatal(err)
 	}

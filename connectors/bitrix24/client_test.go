@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/svod-hub/svod/connectors/bitrix24/sandbox"
+	"github.com/svod-hub/svod/connectors/connectortest"
 	"github.com/svod-hub/svod/model"
 	"github.com/svod-hub/svod/outbound"
 )
 
 func TestClassify(t *testing.T) {
 	t.Parallel()
-	now := newClock().Now()
+	now := connectortest.NewClock().Now()
 	const page = "<html><body>Bad Gateway</body></html>"
 	for _, tt := range []struct {
 		name   string
@@ -99,7 +100,7 @@ func FuzzReadFault(f *testing.F) {
 	f.Add(200, []byte(`<html>`))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		if fault, bad := readFault(outbound.Response{Status: status, Body: body}); bad {
-			if e := fault.classify("x", newClock().Now()); e.Class == "" || e.Cause == "" {
+			if e := fault.classify("x", connectortest.NewClock().Now()); e.Class == "" || e.Cause == "" {
 				t.Errorf("not classified: %+v", e)
 			}
 		}
@@ -162,7 +163,7 @@ func TestRenamedPortal(t *testing.T) {
 	if got := strings.Join(hosts, " "); got != "old.bitrix24.ru new.bitrix24.ru new.bitrix24.ru new.bitrix24.ru" {
 		t.Errorf("called %s", got)
 	}
-	if got := r.memory.facts[memoryMoved]; got != "old.bitrix24.ru new.bitrix24.ru" {
+	if got := r.memory.Fact(memoryMoved); got != "old.bitrix24.ru new.bitrix24.ru" {
 		t.Errorf("remembered %q", got)
 	}
 	r.wantNoViolations(t)
@@ -177,7 +178,7 @@ func TestTooManyRequests(t *testing.T) {
 	if model.ClassOf(err) != model.ClassQuota {
 		t.Fatalf("got %v", err)
 	}
-	if !r.limiter.paused("bitrix24:" + strings.TrimPrefix(r.server.URL, "http://")) {
+	if !r.limiter.IsPaused("bitrix24:" + strings.TrimPrefix(r.server.URL, "http://")) {
 		t.Error("other workers are not held back")
 	}
 	r.clock.Add(3 * time.Second)
@@ -255,7 +256,7 @@ func TestSettings(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var c config
-			if err := yamlSettings(tt.yaml).Decode(&c); err != nil {
+			if err := connectortest.YAML(tt.yaml).Decode(&c); err != nil {
 				t.Fatal(err)
 			}
 			err := c.prepare()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/svod-hub/svod/connectors"
 	"github.com/svod-hub/svod/connectors/bitrix24/sandbox"
+	"github.com/svod-hub/svod/connectors/connectortest"
 	"github.com/svod-hub/svod/model"
 )
 
@@ -142,7 +143,7 @@ func TestTrackingOfSettings(t *testing.T) {
 	}
 	got, err = r.Fetch(t.Context(), refsTo(model.KindDeal, deal))
 	if err != nil || got.Records[0].Meta().YCLID != "333" {
-		t.Errorf("got %v, %v", show(got.Records), err)
+		t.Errorf("got %v, %v", connectortest.Show(got.Records...), err)
 	}
 }
 

@@ -5,13 +5,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svod-hub/svod/connectors/connectortest"
 	"github.com/svod-hub/svod/model"
 )
 
 func testMapper(tb testing.TB, kind model.Kind) *mapper {
 	tb.Helper()
 	c := offline(tb, webhookSettings)
-	return c.mapper(kind, tracking{kind: trackingCodes{"roistat": {"UF_CRM_ROISTAT"}, "client_id": {"UF_CRM_YM_UID", "UF_CRM_OTHER"}}}, newClock().Now())
+	return c.mapper(kind, tracking{kind: trackingCodes{"roistat": {"UF_CRM_ROISTAT"}, "client_id": {"UF_CRM_YM_UID", "UF_CRM_OTHER"}}}, connectortest.NewClock().Now())
 }
 
 // Each sample answer, as records.
@@ -62,7 +63,7 @@ func TestMapSamples(t *testing.T) {
 				}
 				out = append(out, rec)
 			}
-			golden(t, tt.file, show(out))
+			golden(t, tt.file, connectortest.Show(out...))
 		})
 	}
 }

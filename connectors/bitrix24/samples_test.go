@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svod-hub/svod/connectors/connectortest"
 	"github.com/svod-hub/svod/loosejson"
 	"github.com/svod-hub/svod/model"
 	"github.com/svod-hub/svod/outbound"
@@ -73,7 +74,7 @@ func TestCatalogueSamples(t *testing.T) {
 		},
 		"rest-user-get-doc.json": func(file string) []model.Record { return c.employeeRecords(sampleRows(t, file)) },
 	} {
-		t.Run(file, func(t *testing.T) { golden(t, file, show(read(file))) })
+		t.Run(file, func(t *testing.T) { golden(t, file, connectortest.Show(read(file)...)) })
 	}
 }
 
@@ -85,7 +86,7 @@ func TestErrorSamples(t *testing.T) {
 		"rest-error-lead-not-found-doc.json": model.CauseNotFound,
 	} {
 		f, bad := readFault(outbound.Response{Status: 400, Body: sample(t, file)})
-		if e := f.classify("crm.lead.get", newClock().Now()); !bad || e.Cause != want || e.Class != model.ClassPermanent {
+		if e := f.classify("crm.lead.get", connectortest.NewClock().Now()); !bad || e.Cause != want || e.Class != model.ClassPermanent {
 			t.Errorf("%s: got %v, %+v", file, bad, e)
 		}
 	}
@@ -122,7 +123,7 @@ func TestTokenSamples(t *testing.T) {
 	t.Parallel()
 	for file, expires := range map[string]time.Time{
 		"rest-oauth-refresh-doc.json": time.Unix(1780319382, 0),
-		"rest-oauth-token-doc.json":   newClock().Now().Add(time.Hour),
+		"rest-oauth-token-doc.json":   connectortest.NewClock().Now().Add(time.Hour),
 	} {
 		c := offline(t, "oauth: {client_id: a, client_secret: b}")
 		c.do = func(context.Context, outbound.Request) (outbound.Response, error) {

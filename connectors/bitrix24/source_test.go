@@ -10,6 +10,7 @@ import (
 
 	"github.com/svod-hub/svod/connectors"
 	"github.com/svod-hub/svod/connectors/bitrix24/sandbox"
+	"github.com/svod-hub/svod/connectors/connectortest"
 	"github.com/svod-hub/svod/model"
 )
 
@@ -87,7 +88,7 @@ func TestFetch(t *testing.T) {
 				}
 			}
 		}
-		golden(t, "fetch", show(got.Records)) // the same for both families
+		golden(t, "fetch", connectortest.Show(got.Records...)) // the same for both families
 		r.wantNoViolations(t)
 	})
 }
@@ -127,10 +128,10 @@ func TestFetchKeepsGoodCommands(t *testing.T) {
 		t.Fatalf("got %v, want quota", err)
 	}
 	if len(got.Records) != 1 || got.Records[0].Meta().Kind != model.KindDeal || len(got.Missing) != 0 {
-		t.Errorf("got %v, missing %v", show(got.Records), got.Missing)
+		t.Errorf("got %v, missing %v", connectortest.Show(got.Records...), got.Missing)
 	}
 	key := "bitrix24:" + strings.TrimPrefix(r.server.URL, "http://")
-	if !r.limiter.paused(key+":crm.contact.list") || r.limiter.paused(key) {
+	if !r.limiter.IsPaused(key+":crm.contact.list") || r.limiter.IsPaused(key) {
 		t.Error("only the method should be paused")
 	}
 	if _, err := r.Fetch(t.Context(), refsTo(model.KindDeal, deal)); err != nil {

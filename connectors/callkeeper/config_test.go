@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/svod-hub/svod/connectors"
+	"github.com/svod-hub/svod/connectors/connectortest"
 )
 
 func TestSettings(t *testing.T) {
@@ -25,7 +26,7 @@ func TestSettings(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := newConnector(yamlSettings(tt.settings), connectors.Deps{})
+			_, err := newConnector(connectortest.YAML(tt.settings), connectors.Deps{})
 			switch {
 			case tt.want == "" && err != nil:
 				t.Error(err)
@@ -36,7 +37,7 @@ func TestSettings(t *testing.T) {
 			}
 		})
 	}
-	if _, err := newConnector(yamlSettings("apikey: x"), connectors.Deps{}); err == nil {
+	if _, err := newConnector(connectortest.YAML("apikey: x"), connectors.Deps{}); err == nil {
 		t.Error("an unknown key was taken")
 	}
 }

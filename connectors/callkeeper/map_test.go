@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svod-hub/svod/connectors/connectortest"
 	"github.com/svod-hub/svod/model"
 )
 
@@ -30,7 +31,7 @@ func TestListSamples(t *testing.T) {
 					out = append(out, call)
 				}
 			}
-			golden(t, name, show(out...))
+			golden(t, name, connectortest.Show(out...))
 		})
 	}
 }

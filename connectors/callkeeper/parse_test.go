@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/svod-hub/svod/connectors"
+	"github.com/svod-hub/svod/connectors/connectortest"
 	"github.com/svod-hub/svod/model"
 )
 
@@ -26,7 +27,7 @@ func TestReceiveSamples(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name, map[string]any{"note": in.Note, "records": show(in.Records...)})
+			golden(t, name, map[string]any{"note": in.Note, "records": connectortest.Show(in.Records...)})
 		})
 	}
 }
@@ -44,7 +45,7 @@ func TestHooksInAnyOrder(t *testing.T) {
 			for _, order := range [][]string{{tt.first, tt.last}, {tt.last, tt.first}, {tt.first, tt.first, tt.last, tt.last}, {tt.last, tt.last, tt.first, tt.first}} {
 				t.Run(tt.name+" "+settings, func(t *testing.T) {
 					t.Parallel()
-					c, kept, at := offline(t, settings), book{}, newClock()
+					c, kept, at := offline(t, settings), book{}, connectortest.NewClock()
 					for _, name := range order {
 						in, err := c.Receive(delivery(t, name))
 						if err != nil {
@@ -126,7 +127,7 @@ func TestReceive(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			tt.d.ReceivedAt = newClock().Now()
+			tt.d.ReceivedAt = connectortest.NewClock().Now()
 			in, err := offline(t, tt.settings).Receive(tt.d)
 			if tt.cause != "" {
 				if err == nil || model.CauseOf(err) != tt.cause {
@@ -150,7 +151,7 @@ func TestReceive(t *testing.T) {
 				return
 			}
 			if len(in.Records) != 1 || !tt.check(in.Records[0].(*model.Call)) {
-				t.Errorf("got %+v", show(in.Records...))
+				t.Errorf("got %+v", connectortest.Show(in.Records...))
 			}
 		})
 	}

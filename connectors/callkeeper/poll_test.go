@@ -15,6 +15,7 @@ import (
 
 	"github.com/svod-hub/svod/connectors"
 	"github.com/svod-hub/svod/connectors/callkeeper/sandbox"
+	"github.com/svod-hub/svod/connectors/connectortest"
 	"github.com/svod-hub/svod/model"
 	"github.com/svod-hub/svod/outbound"
 )
@@ -422,7 +423,7 @@ func FuzzReadList(f *testing.F) {
 	f.Add(200, sample(f, "ckct_error_response.json"))
 	f.Add(502, []byte("<html>"))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		rows, end, err := readList(outbound.Response{Status: status, Body: body}, newClock().Now())
+		rows, end, err := readList(outbound.Response{Status: status, Body: body}, connectortest.NewClock().Now())
 		if err == nil && len(rows) == 0 && !end {
 			t.Error("nothing, and yet no end")
 		}

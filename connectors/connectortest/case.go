@@ -13,8 +13,8 @@ type Case struct {
 	Type connectors.Type
 	// Sandbox are options of the sandbox.
 	Sandbox map[string]string
-	// Brief leaves out the statuses that nobody sends: another case of the same
-	// connector tries them all.
+	// Brief leaves out the statuses that nobody sends and tries a role's first call
+	// only: another case of the same connector tries them all.
 	Brief bool
 	// Settings change those that the sandbox gives; nil takes a key away.
 	Settings map[string]any
@@ -29,6 +29,8 @@ type Case struct {
 	Bare string
 	// Mistakes are wrong values of settings. New must name all of their keys.
 	Mistakes map[string]any
+	// Prepare brings the sandbox into the state that the made-up rows need.
+	Prepare func(connectors.Sandbox) error
 	// Refs are what Fetch is asked for.
 	Refs []model.Ref
 	// Row changes the values of a made-up row, by parameter; what is deleted is no

@@ -26,7 +26,7 @@ func leaks(t *testing.T, c Case) {
 	for _, role := range all {
 		t.Run(role.name, func(t *testing.T) {
 			for name, answer := range misfortunes() {
-				for after := range 3 {
+				for after := range 2 {
 					r.meet(answer, after)
 					r.mayLeak(t, t.Context(), fmt.Sprintf("%s at call %d", name, after+1), role)
 				}

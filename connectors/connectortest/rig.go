@@ -47,6 +47,11 @@ func newRig(t *testing.T, c Case) *rig {
 	if r.sandbox, err = c.Type.Sandbox(connectors.SandboxOptions{Now: r.clock.Now, Seed: 7, Options: c.Sandbox}); err != nil {
 		t.Fatal(err)
 	}
+	if c.Prepare != nil {
+		if err := c.Prepare(r.sandbox); err != nil {
+			t.Fatal(err)
+		}
+	}
 	r.server = httptest.NewServer(r)
 	t.Cleanup(func() {
 		r.client.CloseIdle()
@@ -82,6 +87,13 @@ func (r *rig) meet(answer http.HandlerFunc, after int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.answer, r.spare, r.met, r.seen = answer, after, false, 0
+}
+
+// reaches reports whether the next request goes to the sandbox.
+func (r *rig) reaches() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.answer == nil || r.spare > 0
 }
 
 // progress tells how many requests came since meet, and whether one of them met

@@ -93,8 +93,12 @@ func unlessSilent(err error, brought bool) error {
 // its attributes.
 func (r *rig) uploadRoles(t *testing.T, schema *model.Schema) []role {
 	t.Helper()
+	first, unsent := r.encode(t, schema)
 	list := []role{{name: "Send " + schema.As, writes: true, perform: func(ctx context.Context, u *unit) (any, error) {
-		upload, body := r.encode(t, schema)
+		upload, body := first, unsent
+		if r.reaches() { // what the sandbox has already makes fewer calls
+			upload, body = r.encode(t, schema)
+		}
 		return u.Connector.(connectors.Uploader).Send(ctx, upload, body)
 	}}}
 	sender := r.connect(t, r.given())

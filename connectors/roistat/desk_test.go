@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/svod-hub/svod/connectors"
+	"github.com/svod-hub/svod/connectors/connectortest"
 	"github.com/svod-hub/svod/model"
 )
 
@@ -148,17 +147,11 @@ func (d *fakeDesk) Remember(_ context.Context, name, value string) error {
 	return d.down
 }
 
-type yamlSettings string
-
-func (s yamlSettings) Decode(into any) error {
-	return yaml.UnmarshalWithOptions([]byte(s), into, yaml.Strict())
-}
-
 var now = time.Date(2022, 4, 10, 12, 0, 0, 0, time.UTC)
 
 func newConnector(t testing.TB, settings string, d *fakeDesk) *Connector {
 	t.Helper()
-	c, err := New(yamlSettings(settings), connectors.Deps{
+	c, err := New(connectortest.YAML(settings), connectors.Deps{
 		Project: "shop", Connection: "roistat", Memory: d, Now: func() time.Time { return now },
 	})
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/svod-hub/svod/connectors"
+	"github.com/svod-hub/svod/connectors/connectortest"
 	"github.com/svod-hub/svod/model"
 )
 
@@ -194,7 +195,7 @@ func TestParametersComeFromEverywhere(t *testing.T) {
 
 func TestMistakesInSettingsAreNamed(t *testing.T) {
 	t.Parallel()
-	_, err := New(yamlSettings(`{drop_guard: 30, max_age: soon, window: -1h, page_size: 100000, ids: short, status_ids: x}`), connectors.Deps{})
+	_, err := New(connectortest.YAML(`{drop_guard: 30, max_age: soon, window: -1h, page_size: 100000, ids: short, status_ids: x}`), connectors.Deps{})
 	for _, want := range []string{"drop_guard: 30 is not a share", `max_age: "soon"`, `window: "-1h"`, "page_size: 100000", `ids: "short" is not one of auto, raw, prefixed`, `status_ids: "x"`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %s", err, want)

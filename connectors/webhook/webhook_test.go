@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/svod-hub/svod/connectors"
+	"github.com/svod-hub/svod/connectors/connectortest"
 	"github.com/svod-hub/svod/connectors/webhook/sandbox"
 	"github.com/svod-hub/svod/model"
 )
@@ -22,12 +23,6 @@ import (
 var update = flag.Bool("update", false, "write the golden files")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-type yamlSettings string
-
-func (s yamlSettings) Decode(into any) error {
-	return yaml.UnmarshalWithOptions([]byte(s), into, yaml.Strict())
-}
 
 var received = time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
 
@@ -37,7 +32,7 @@ func newConnector(t testing.TB, settings string) *Connector {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := New(yamlSettings(settings), connectors.Deps{Connection: "shop-site", Zone: zone})
+	c, err := New(connectortest.YAML(settings), connectors.Deps{Connection: "shop-site", Zone: zone})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +141,7 @@ func TestMistakesInSettingsAreNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := New(yamlSettings(c.settings), connectors.Deps{})
+			_, err := New(connectortest.YAML(c.settings), connectors.Deps{})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v\nwant %s", err, c.want)
 			}
@@ -156,7 +151,7 @@ func TestMistakesInSettingsAreNamed(t *testing.T) {
 
 func TestAllMistakesAreToldAtOnce(t *testing.T) {
 	t.Parallel()
-	_, err := New(yamlSettings(`{timezone: X, split: "(", records: [{kind: deal, map: {a: b, id: c}}]}`), connectors.Deps{})
+	_, err := New(connectortest.YAML(`{timezone: X, split: "(", records: [{kind: deal, map: {a: b, id: c}}]}`), connectors.Deps{})
 	if lines := strings.Count(err.Error(), "\n"); lines != 3 {
 		t.Errorf("got %v", err)
 	}
