@@ -1,6 +1,7 @@
 package yandexmetrica
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -99,7 +100,19 @@ func (c *Connector) exchange(ctx context.Context, r request, token model.Secret)
 	if err != nil {
 		return resp, fmt.Errorf("%s: %w", r.what, err)
 	}
+	resp.Body = without(resp.Body, token)
 	return resp, nil
+}
+
+// without takes secrets out of an answer that repeats the request: parts of
+// answers are shown.
+func without(body []byte, secrets ...model.Secret) []byte {
+	for _, secret := range secrets {
+		if text := []byte(secret.Reveal()); len(text) > 0 && bytes.Contains(body, text) {
+			body = bytes.ReplaceAll(body, text, []byte("…"))
+		}
+	}
+	return body
 }
 
 // The names of limits. The process-wide one is the address's (§3.2), which all
@@ -173,6 +186,12 @@ func (c *Connector) get(ctx context.Context, what, path string, query url.Values
 	resp, err := c.do(ctx, request{what: what, method: http.MethodGet, path: path, query: query, timeout: answerTimeout})
 	if err != nil {
 		return err
+	}
+	// A list that is missing from an error would read as an empty one.
+	if bytes.Contains(resp.Body, []byte(`"errors"`)) {
+		if a := readAnswer(resp.Body); len(a.Errors) > 0 {
+			return model.Errorf(model.ClassTemporary, model.CauseRemoteFailure, "%s: Metrica answered %d with an error: %s", what, resp.Status, said(a, resp.Body))
+		}
 	}
 	if err := json.Unmarshal(resp.Body, into); err != nil {
 		return model.Errorf(model.ClassTemporary, model.CauseRemoteFailure, "%s: Metrica's answer of %d bytes is not the JSON that was expected", what, len(resp.Body))

@@ -131,7 +131,7 @@ func (c *Connector) classify(resp outbound.Response, what string) *model.Error {
 		return fail(model.ClassTemporary, model.CauseRemoteFailure, "")
 	case resp.Status == http.StatusNotFound:
 		return fail(model.ClassPermanent, model.CauseNotFound, "; check the number of counter "+c.Counter)
-	case resp.Status == http.StatusServiceUnavailable, resp.Status >= 500,
+	case resp.Status < 200, resp.Status == http.StatusServiceUnavailable, resp.Status >= 500,
 		resp.Status == http.StatusRequestTimeout, resp.Status == http.StatusTooEarly:
 		e := fail(model.ClassTemporary, model.CauseRemoteFailure, "")
 		e.RetryAt = retryAfter(resp.Header, c.now())

@@ -102,6 +102,7 @@ func (c *Connector) ask(ctx context.Context, what string, kept model.Secret, for
 	if err != nil {
 		return connectors.Token{}, model.Errorf(model.ClassTemporary, model.CauseNetwork, "%s: %w", what, err)
 	}
+	resp.Body = without(resp.Body, kept, c.OAuth.ClientSecret, model.Secret(form.Get("code")))
 	if resp.Status != http.StatusOK {
 		return connectors.Token{}, oauthError(resp, what)
 	}

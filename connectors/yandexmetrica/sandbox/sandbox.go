@@ -191,6 +191,7 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case slices.ContainsFunc([]string{"/cdp/api/v1/", "/management/v1/", "/stat/v1/"}, func(p string) bool { return strings.HasPrefix(r.URL.Path, p) }):
 		s.serveAPI(w, r)
 	default:
+		s.violated("%s to %.60q, an address that there is not", r.Method, r.URL.Path)
 		refuse(w, http.StatusNotFound, "not_found", "there is no such address")
 	}
 }
