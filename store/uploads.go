@@ -214,53 +214,79 @@ func (db *DB) UploadRows(ctx context.Context, project string, uploadID int64, af
 	return out.decode(db.log), err
 }
 
+// holds tells whether an upload's rows are not settled, and keeps others from
+// settling them.
+func (s *session) holds(ctx context.Context, id int64) (bool, error) {
+	var found int64
+	err := s.get(ctx, []any{&found}, "SELECT id FROM uploads WHERE id = ? AND "+uploadHolds+" FOR UPDATE", id)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // settle runs fn for an upload that still holds its rows, and saves the upload.
 // Of one that was settled before only the upload is saved.
 func (db *DB) settle(ctx context.Context, what string, u Upload, fn func(*session) error) error {
 	return db.write(ctx, fmt.Sprintf("%s upload %d", what, u.ID), func(s *session) error {
-		var id int64
-		err := s.get(ctx, []any{&id}, "SELECT id FROM uploads WHERE id = ? AND "+uploadHolds+" FOR UPDATE", u.ID)
-		if err == nil {
+		held, err := s.holds(ctx, u.ID)
+		if err == nil && held {
 			err = fn(s)
 		}
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if err != nil {
 			return err
 		}
 		return s.saveUpload(ctx, u)
 	})
 }
 
-// settleStep is how many rows of an upload are settled by one statement: a
-// database collects them before it writes.
+// settleStep is how many rows of an upload are settled in one transaction: on
+// SQLite nobody else writes meanwhile.
 const settleStep = 10000
 
 // AcceptUpload settles the rows of an upload that the destination took: what
 // was sent is remembered, except of the refused rows, which are set aside.
 // Created gives the ids that the destination gave rows, by row key. The upload
-// is saved as given. Indexes: primary keys.
+// is saved as given, after its last row: until then it is open, and settling its
+// rows again changes nothing. Indexes: primary keys.
 func (db *DB) AcceptUpload(ctx context.Context, u Upload, refused []RowRefusal, created map[string]string) error {
-	return db.settle(ctx, "accept", u, func(s *session) error {
-		if err := s.settleNamed(ctx, u, refused, created); err != nil {
-			return err
-		}
-		last := -1
-		if err := s.get(ctx, []any{&last}, "SELECT COALESCE(MAX(position), -1) FROM upload_rows WHERE upload_id = ?", u.ID); err != nil {
-			return err
-		}
-		for from := 0; from <= last; from += settleStep {
-			// Who asked for a row after the upload was made wants it once more.
-			if _, err := s.exec(ctx, `UPDATE deliveries SET state = CASE WHEN asked > u.upload_id AND deliveries.hash IS NULL THEN 0 ELSE 1 END,
-				done_seq = CASE WHEN asked > u.upload_id THEN done_seq ELSE u.seq END,
-				hash = CASE WHEN asked > u.upload_id THEN deliveries.hash ELSE u.hash END,
-				asked = CASE WHEN asked > u.upload_id THEN asked ELSE 0 END,
-				row_key = u.row_key, upload_id = u.upload_id, sent_at = ?, updated_at = ?, needs = '', cause = '', error = '', attempts = 0
-				FROM upload_rows u WHERE u.upload_id = ? AND u.position >= ? AND u.position < ? AND u.refused = 0 AND deliveries.number = u.delivery`,
-				s.now, s.now, u.ID, from, from+settleStep); err != nil {
+	for from := 0; ; from += settleStep {
+		done := false
+		err := db.write(ctx, fmt.Sprintf("accept upload %d", u.ID), func(s *session) error {
+			last := -1
+			held, err := s.holds(ctx, u.ID)
+			if err == nil && held && from == 0 {
+				err = s.settleNamed(ctx, u, refused, created)
+			}
+			if err == nil && held {
+				last, err = s.acceptRows(ctx, u.ID, from)
+			}
+			if done = last < from+settleStep; err != nil || !done {
 				return err
 			}
+			return s.saveUpload(ctx, u)
+		})
+		if err != nil || done {
+			return err
 		}
-		return nil
-	})
+	}
+}
+
+// acceptRows settles the rows of one step, and gives the upload's last position.
+// Who asked for a row after the upload was made wants it once more.
+func (s *session) acceptRows(ctx context.Context, uploadID int64, from int) (last int, err error) {
+	err = s.get(ctx, []any{&last}, "SELECT COALESCE(MAX(position), -1) FROM upload_rows WHERE upload_id = ?", uploadID)
+	if err != nil {
+		return 0, err
+	}
+	_, err = s.exec(ctx, `UPDATE deliveries SET state = CASE WHEN asked > u.upload_id AND deliveries.hash IS NULL THEN 0 ELSE 1 END,
+		done_seq = CASE WHEN asked > u.upload_id THEN done_seq ELSE u.seq END,
+		hash = CASE WHEN asked > u.upload_id THEN deliveries.hash ELSE u.hash END,
+		asked = CASE WHEN asked > u.upload_id THEN asked ELSE 0 END,
+		row_key = u.row_key, upload_id = u.upload_id, sent_at = ?, updated_at = ?, needs = '', cause = '', error = '', attempts = 0
+		FROM upload_rows u WHERE u.upload_id = ? AND u.position >= ? AND u.position < ? AND u.refused = 0 AND deliveries.number = u.delivery`,
+		s.now, s.now, uploadID, from, from+settleStep)
+	return last, err
 }
 
 // settleNamed settles the rows of an upload that the destination named: those

@@ -19,6 +19,7 @@ var uploadTests = []test{
 	{"an upload is sent by who holds the lease", uploadLease},
 	{"an accepted upload", uploadAccepted},
 	{"many refusals", uploadManyRefusals},
+	{"a large upload is accepted in steps", uploadLarge},
 	{"a returned upload", uploadReturned},
 	{"a refused upload", uploadRefused},
 	{"a divided upload", uploadSplit},
@@ -232,6 +233,21 @@ func uploadManyRefusals(b *bench) {
 	b.ok(b.db.AcceptUpload(b.ctx, u, refused, created))
 	b.same("counts", must[store.FlowCounts](b)(b.db.FlowCounts(b.ctx, project, flow)), store.FlowCounts{Sent: n / 2, Refused: n / 2})
 	b.same("remote id", b.delivery("299").RemoteID, "remote 299")
+}
+
+func uploadLarge(b *bench) {
+	const n = 10_001
+	b.deals(n)
+	rows := make([]store.Sending, n)
+	for i := range rows {
+		rows[i] = sending(words(i), int64(i+1), "h")
+	}
+	u := b.upload(rows...)
+	u.Status = store.UploadAccepted
+	refused := []store.RowRefusal{{RowKey: "0", Cause: model.CauseRefusedByRemote}, {RowKey: words(n - 1), Cause: model.CauseRefusedByRemote}}
+	b.ok(b.db.AcceptUpload(b.ctx, u, refused, nil))
+	b.same("counts", must[store.FlowCounts](b)(b.db.FlowCounts(b.ctx, project, flow)), store.FlowCounts{Sent: n - 2, Refused: 2})
+	b.same("upload", must[store.Upload](b)(b.db.Upload(b.ctx, project, u.ID)).Status, store.UploadAccepted)
 }
 
 func uploadReturned(b *bench) {
