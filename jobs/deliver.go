@@ -202,7 +202,10 @@ func (e *Engine) finishRun(ctx context.Context, r *run, runErr error) error {
 		st.Error, st.Cause = runErr.Error(), model.CauseOf(runErr)
 		st.LastRun = now
 		st.NextRun = retryAt(runErr, st.Failures, now)
-		e.failed(ctx, r.flow.To, runErr, st.NextRun)
+		// A run that was stopped, or lost its lease, says nothing about the destination.
+		if !errors.Is(runErr, context.Canceled) {
+			e.failed(ctx, r.flow.To, runErr, st.NextRun)
+		}
 		e.log.Warn("flow did not finish", zap.String("project", st.Project), zap.String("flow", st.Flow),
 			zap.Time("retry_at", st.NextRun), zap.Error(runErr))
 	default:
