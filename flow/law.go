@@ -15,9 +15,10 @@ type Hold struct {
 // HoldBack applies a schedule's day law (the seed's call law: a day's calls go
 // once that day is over in the project; calls that changed afterwards go again
 // on days 2, 7, 14 and 20). created is the record's own time, sent when a
-// version of the row was accepted last, zero when none was. Days are those of
-// the zone; the hour of a day is the schedule's Daily, or its beginning.
-func HoldBack(s model.Schedule, created, sent, now time.Time, zone *time.Location) Hold {
+// version of the row was accepted last, zero when none was. changed is when the
+// newest version came up, zero when that is not known. Days are those of the
+// zone; the hour of a day is the schedule's Daily, or its beginning.
+func HoldBack(s model.Schedule, created, changed, sent, now time.Time, zone *time.Location) Hold {
 	if created.IsZero() || !s.PreviousDay && len(s.Again) == 0 {
 		return Hold{}
 	}
@@ -32,9 +33,10 @@ func HoldBack(s model.Schedule, created, sent, now time.Time, zone *time.Locatio
 		return Hold{}
 	}
 	for _, n := range s.Again {
-		// The run of a day takes what changed before it, and the row once.
+		// The run of a day takes what changed before it, and the row once. A run
+		// that was missed because the hub was off is made up for.
 		at := day(n)
-		if !at.After(sent) {
+		if !at.After(sent) || changed.After(at) {
 			continue
 		}
 		if at.After(now) {

@@ -119,7 +119,7 @@ func (r *run) hold(d *store.Due, now time.Time) flow.Hold {
 	if len(d.Hash) == 0 {
 		sent = time.Time{} // what was sent was another row
 	}
-	return flow.HoldBack(schedule, recordTime(d.Record), sent, now, r.flow.Project.Zone)
+	return flow.HoldBack(schedule, recordTime(d.Record), d.Record.Meta().UpdatedAt, sent, now, r.flow.Project.Zone)
 }
 
 // lawful reports whether a schedule has a day law.
