@@ -11,7 +11,7 @@ import (
 	"github.com/svod-hub/svod/store"
 )
 
-const intakeBatch = 1000
+const intakeBatch = 500
 
 // intake turns a connection's new journal entries into records and references.
 // The entries are settled last: after a crash between the two they are parsed
