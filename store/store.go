@@ -98,6 +98,7 @@ func Open(ctx context.Context, url string, opts Options) (*DB, error) {
 }
 
 func (db *DB) openSQLite(ctx context.Context, path string) error {
+	keepPages()
 	if path == "" {
 		return model.Errorf(model.ClassPermanent, model.CauseInternal, "the database address names no file; write sqlite:PATH")
 	}
