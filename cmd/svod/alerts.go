@@ -182,14 +182,3 @@ func writtenExpiry(s *config.Settings) time.Time {
 	}
 	return time.Unix(int64(claims.Exp), 0).UTC()
 }
-
-// client calls other systems, within the bounds of the configuration.
-func (h *hub) client() *outbound.Client {
-	return outbound.New(outbound.Options{
-		Allow: h.cfg.Outbound.Allow,
-		Observe: func(x outbound.Exchange) {
-			h.metrics.Exchanges.WithLabelValues(x.Host, fmt.Sprint(x.Status)).Inc()
-			h.metrics.ExchangeSeconds.WithLabelValues(x.Host).Observe(x.Took.Seconds())
-		},
-	})
-}

@@ -157,13 +157,12 @@ func (h *hub) openRest(ctx context.Context) error {
 
 // deps lends the hub's parts to the connectors.
 func (h *hub) deps() lend {
-	client := h.client()
 	limiter := ratelimit.New(h.broker.Client, ratelimit.Options{})
 	return func(p *config.Project, c *config.Connection) connectors.Deps {
 		return connectors.Deps{
 			Project: p.ID, Connection: c.ID, Zone: p.Zone, Currency: p.Currency, Region: p.Region,
 			HookURL: address(h.cfg, "hooks", p.ID, c.ID, h.secret(p.ID, c.ID)), OAuthURL: address(h.cfg, "oauth", p.ID, c.ID),
-			HTTP: client, Limiter: h.quotas.limiter(limiter, p.ID, c.ID),
+			HTTP: h.client(writtenAddresses(c)...), Limiter: h.quotas.limiter(limiter, p.ID, c.ID),
 			Memory: credentials.Memory(h.store, p.ID, c.ID), Tokens: credentials.Tokens(h.vault, h.store, p.ID, c.ID),
 			Log: h.log.Named(c.Kind).With(zap.String("project", p.ID), zap.String("connection", c.ID)), Now: h.now,
 		}
