@@ -303,7 +303,7 @@ func (l *loader) project(key string, p *Project) {
 	}
 }
 
-var secretPattern = regexp.MustCompile(`^[A-Za-z0-9._~-]{16,128}$`)
+var secretPattern = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
 
 func (l *loader) connection(key string, c *Connection, ids []string) {
 	switch {
@@ -316,11 +316,19 @@ func (l *loader) connection(key string, c *Connection, ids []string) {
 		}
 		l.bad(key+".kind", "there is no kind %q%s", short(c.Kind), hint)
 	}
-	if secret := c.HookSecret.Reveal(); secret != "" && !secretPattern.MatchString(secret) {
-		l.bad(key+".hook_secret", "the secret cannot be part of an address; use 16 to 128 Latin letters, digits, ., _, ~ and -")
+	switch secret := c.HookSecret.Reveal(); {
+	case secret == "":
+	case !secretPattern.MatchString(secret):
+		l.bad(key+".hook_secret", "the secret cannot be part of an address; use at most 128 Latin letters, digits, ., _, ~ and -")
+	case len(secret) < 16:
+		l.warn(key+".hook_secret", "the secret is shorter than 16 characters and can be guessed; leave the key out and the hub makes one")
 	}
-	if c.Poll != nil && *c.Poll > 0 && *c.Poll < 10*time.Second {
-		l.bad(key+".poll", "the system would be asked more often than every 10 seconds; write 10s or more, or 0 to switch it off")
+	switch {
+	case c.Poll == nil || *c.Poll == 0:
+	case *c.Poll < time.Second:
+		l.bad(key+".poll", "the system would be asked more often than every second; write 10s or more, or 0 to switch it off")
+	case *c.Poll < 10*time.Second:
+		l.warn(key+".poll", "the system is asked more often than every 10 seconds, which uses up its limits; 1m to 30m is usual")
 	}
 	for i, id := range c.RecordsFrom {
 		place := fmt.Sprintf("%s.records_from[%d]", key, i)
