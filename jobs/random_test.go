@@ -23,14 +23,15 @@ var errKilled = errors.New("killed")
 // ledger is a destination without keys: a row that it gets twice it has twice.
 // It fails in every way that a destination may.
 type ledger struct {
-	rand  *rand.Rand
-	calm  bool              // takes everything
-	lines []string          // what it has, in the order in which it came
-	bad   map[string]bool   // lines because of which it refuses a whole upload
-	doubt map[string]string // by token: bodies of which it did not say that it took them
-	kill  func()            // ends the process that speaks to it
-	sent  map[string]bool   // tokens that it saw
-	fault string
+	rand    *rand.Rand
+	calm    bool                             // takes everything
+	lines   []string                         // what it has, in the order in which it came
+	bad     map[string]bool                  // lines because of which it refuses a whole upload
+	doubt   map[string]string                // by token: bodies of which it did not say that it took them
+	refused map[string][]connectors.RowError // by token
+	kill    func()                           // ends the process that speaks to it
+	sent    map[string]bool                  // tokens that it saw
+	fault   string
 }
 
 func (*ledger) Check(context.Context) (string, error) { return "", nil }
@@ -78,8 +79,8 @@ func (l *ledger) Send(ctx context.Context, u connectors.Upload, body connectors.
 	case chance == 5:
 		key, _, _ := strings.Cut(lines[0], "\t")
 		l.take(u, lines[1:])
-		return connectors.Outcome{State: connectors.UploadAccepted, Accepted: len(lines) - 1, Refused: []connectors.RowError{
-			{Key: key, Err: model.Errorf(model.ClassPermanent, model.CauseRefusedByRemote, "refused")}}}, nil
+		l.refused[u.Token] = []connectors.RowError{{Key: key, Err: model.Errorf(model.ClassPermanent, model.CauseRefusedByRemote, "refused")}}
+		return connectors.Outcome{State: connectors.UploadAccepted, Accepted: len(lines) - 1, Refused: l.refused[u.Token]}, nil
 	}
 	l.take(u, lines)
 	return connectors.Outcome{State: connectors.UploadAccepted, Accepted: len(lines)}, nil
@@ -94,7 +95,8 @@ func (l *ledger) Settle(_ context.Context, u connectors.Upload) (connectors.Outc
 	if !l.calm && l.rand.IntN(3) == 0 {
 		return connectors.Outcome{}, false, model.Errorf(model.ClassTemporary, model.CauseNetwork, "not now")
 	}
-	return connectors.Outcome{State: connectors.UploadAccepted}, l.doubt[u.Token] != "", nil
+	// A destination that refuses rows one by one says so when it is asked later, too.
+	return connectors.Outcome{State: connectors.UploadAccepted, Refused: l.refused[u.Token]}, l.doubt[u.Token] != "", nil
 }
 
 // life is one random life of a hub.
@@ -108,7 +110,7 @@ type life struct {
 func newLife(t *testing.T, seed uint64) *life {
 	r := rand.New(rand.NewPCG(seed, 1))
 	l := &life{bundle: setup(t), rand: r, version: map[string]string{},
-		to: &ledger{rand: r, bad: map[string]bool{}, doubt: map[string]string{}, sent: map[string]bool{}, kill: func() {}}}
+		to: &ledger{rand: r, bad: map[string]bool{}, doubt: map[string]string{}, refused: map[string][]connectors.RowError{}, sent: map[string]bool{}, kill: func() {}}}
 	project := l.setup.Projects[0]
 	project.Flows = project.Flows[:1]
 	project.Connections[1].Connector = l.to
